@@ -1,0 +1,116 @@
+"""Request bodies: bytes to checked values. Owns what is said of a bad one; never knows what a generation is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from app.api.schemas import GenerationCreate
+from app.errors import InvalidRequest, MalformedBody, Problem, pointer
+
+MAX_NESTING: Final = 100
+"""Far above any real metadata; the writers of JSON give up somewhere near 250."""
+
+MAX_PROBLEMS: Final = 20
+"""A person repairs a handful of mistakes at a time."""
+
+_NOT_YET: Final = ("references", "webhook")
+_OBJECT: Final = "must be a JSON object"
+_UUID: Final = "must be an id out of an answer: a lowercase UUID"
+
+
+def generation_body(raw: bytes) -> GenerationCreate:
+    """The body of a new generation. Raises MalformedBody, or InvalidRequest naming every wrong place."""
+    body = _decoded(raw)
+    if not isinstance(body, dict):
+        raise InvalidRequest(Problem("", "send a JSON object with a prompt, or with a workflow"))
+    body = {name: part for name, part in body.items() if name not in _NOT_YET or part not in (None, [])}
+    problems = [*_contradictions(body), *_too_deep(body)]
+    if problems:
+        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+    try:
+        return GenerationCreate.model_validate(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]
+        raise InvalidRequest(*(Problem(pointer(*each["loc"]), worded(each)) for each in found)) from error
+
+
+def overrides_body(raw: bytes) -> dict[str, Any]:
+    """The parameters to change for another try; no body changes none."""
+    body = _decoded(raw) if raw.strip() else {}
+    if not isinstance(body, dict):
+        raise InvalidRequest(Problem("", 'send a JSON object of parameters, such as {"seed": -1}, or nothing'))
+    if problems := list(_too_deep(body)):
+        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+    return body
+
+
+def worded(found: ErrorDetails) -> str:
+    """A finding of pydantic's in the words of JSON."""
+    match found["type"]:
+        case "dict_type":
+            return _OBJECT
+        case "missing":
+            return "is missing; send it"
+        case "string_pattern_mismatch":  # The only pattern there is.
+            return _UUID
+        case _:
+            text: str = found["msg"].replace("Input should", "must", 1).replace("String should", "must", 1)
+            return text[:1].lower() + text[1:]
+
+
+def _decoded(raw: bytes) -> Any:
+    """Whatever the content type says, it is read as JSON: curl's default is wrong."""
+    if not raw:
+        raise MalformedBody("The body is empty; send JSON.")
+    try:
+        return msgspec.json.decode(raw)
+    except UnicodeDecodeError as error:
+        raise MalformedBody("The body is not JSON: its text is not UTF-8.") from error
+    except RecursionError as error:
+        raise MalformedBody("The body is not JSON we read: it nests too deeply.") from error
+    except msgspec.DecodeError as error:
+        raise MalformedBody(f"The body is not JSON: {error}.") from error
+
+
+def _contradictions(body: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in _NOT_YET:
+        if name in body:
+            yield Problem(pointer(name), "is not available yet; leave it out")
+    if body.get("workflow") is not None and body.get("template") is not None:
+        yield Problem("/template", "stands beside a workflow; send one of them")
+    params = body.get("params")
+    for name in params if isinstance(params, dict) else ():
+        if name in body:
+            yield Problem(pointer("params", name), f"is given twice, also as {pointer(name)}; send one of them")
+
+
+def _too_deep(body: Mapping[str, Any]) -> Iterator[Problem]:
+    """Parts that could be read but not written again. The workflow has a check of its own."""
+    for name, part in body.items():
+        if name != "workflow" and _is_deep(part):
+            yield Problem(pointer(name), f"is nested more than {MAX_NESTING} levels deep; flatten it")
+
+
+def _is_deep(part: object) -> bool:
+    level = [part]
+    for _ in range(MAX_NESTING):
+        level = [each for container in level for each in _containers(container)]
+        if not level:
+            return False
+    return True
+
+
+def _containers(value: object) -> list[object]:
+    match value:
+        case dict():
+            parts: list[object] = list(value.values())
+        case list():
+            parts = value
+        case _:
+            return []
+    return [part for part in parts if isinstance(part, dict | list)]

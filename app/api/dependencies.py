@@ -1,0 +1,55 @@
+"""What routes need, by name: taken from the application's state, where `main` put it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Path, Request
+
+from app.api.bodies import generation_body, overrides_body
+from app.api.links import Links
+from app.api.schemas import UUID, GenerationCreate
+from app.api.streams import StreamHub
+from app.api.wire import EventEncoder
+from app.conversions import Conversions
+from app.generations import Generations
+from app.health import Health
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the API calls."""
+
+    settings: Settings
+    generations: Generations
+    conversions: Conversions
+    health: Health
+    links: Links
+    encoder: EventEncoder
+    hub: StreamHub
+
+
+async def services(request: Request) -> Services:
+    """The services of this application; they exist from the start of its lifespan.
+
+    Asynchronous without need: FastAPI runs a plain function in a thread, for each request.
+    """
+    return cast("Services", request.app.state.services)
+
+
+async def create_body(request: Request) -> GenerationCreate:
+    """The body of a new generation."""
+    return generation_body(await request.body())
+
+
+async def overrides(request: Request) -> dict[str, Any]:
+    """The body of a retry: parameters to change, or nothing."""
+    return overrides_body(await request.body())
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+CreateDep = Annotated[GenerationCreate, Depends(create_body)]
+OverridesDep = Annotated[dict[str, Any], Depends(overrides)]
+GenerationId = Annotated[str, Path(pattern=UUID, description="a generation's id")]

@@ -1,0 +1,54 @@
+"""URLs in answers, and the tokens that make them work where headers cannot be sent.
+
+`EventSource` and `<img>` send no headers. With API keys set, each URL in an answer carries a token for its one
+generation that expires; without keys, URLs are plain. Tokens need no storage: they are signed with the keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+SIGNATURE_BYTES: Final = 16
+"""128 bits: nobody guesses one before it expires."""
+
+ROUNDING: Final = 24
+"""Expiry is rounded up by a small part of the time to live, so that the URLs of a generation stay the same for a while
+and caches keep working."""
+
+
+class Links:
+    """`url_ttl_s`: how long a signed URL works, at least."""
+
+    def __init__(self, keys: Sequence[str], url_ttl_s: int, clock: Callable[[], float] = time.time) -> None:
+        self._secret = hashlib.sha256("\n".join(sorted(keys)).encode()).digest() if keys else None
+        self._url_ttl_s, self._clock = url_ttl_s, clock
+
+    def to(self, generation_id: str, path: str) -> str:
+        """The URL of something of a generation's; `path` may have a query already."""
+        url = f"/api/generations/{generation_id}{path}"
+        if self._secret is None:
+            return url
+        return f"{url}{'&' if '?' in path else '?'}token={self._token(self._secret, generation_id)}"
+
+    def allows(self, token: str, generation_id: str) -> bool:
+        """Whether the token is ours, for this generation, and not expired."""
+        expires, _, _ = token.partition(".")
+        if self._secret is None or not expires.isascii() or not expires.isdigit() or len(expires) > 12:
+            return False
+        if int(expires) < self._clock():
+            return False
+        return hmac.compare_digest(token.encode(), _signed(self._secret, generation_id, int(expires)).encode())
+
+    def _token(self, secret: bytes, generation_id: str) -> str:
+        grain = max(1, self._url_ttl_s // ROUNDING)
+        expires = int(self._clock() + self._url_ttl_s)
+        return _signed(secret, generation_id, expires + grain - expires % grain)
+
+
+def _signed(secret: bytes, generation_id: str, expires: int) -> str:
+    mark = hmac.new(secret, f"{generation_id}.{expires}".encode(), hashlib.sha256).digest()
+    return f"{expires}.{mark[:SIGNATURE_BYTES].hex()}"

@@ -1,0 +1,123 @@
+"""What FastAPI cannot infer for the OpenAPI document: bodies we read ourselves, streams, files and problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from app.api.event_schemas import EventRead
+from app.api.schemas import GenerationCreate, GenerationPage, GenerationRead, ProblemRead
+
+Route = TypeVar("Route", bound=Callable[..., Any])
+
+_REF: Final = "#/components/schemas/{model}"
+_WHEN: Final = {
+    400: "the body cannot be read as JSON",
+    401: "a key is required",
+    404: "there is no such generation, or no such part of it",
+    409: "a moment too early: something of this very name is still under way",
+    410: "the file was kept once and is gone",
+    413: "the body is too large",
+    422: "something in the request is wrong; `errors` names each place",
+    503: "the queue is full, or no backend or database answers; see `Retry-After`",
+}
+
+_DATA: Final = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": _REF.format(model="EventRead")},
+}
+_STREAM: Final[dict[str, Any]] = {
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "description": "one event of the stream",
+            "properties": {"id": {"type": "string"}, "data": _DATA, "retry": {"type": "integer"}},
+            "required": ["id", "data"],
+        }
+    }
+}
+
+CREATE: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerationCreate"}}},
+    },
+    "responses": {
+        str(status): {
+            "description": text,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerationRead"}}},
+        }
+        for status, text in ((202, "accepted, and still running"), (201, "ended while the answer was held"))
+    }
+    | {"200": {"description": "with `Accept: text/event-stream`: the event stream", "content": _STREAM}},
+}
+
+RETRY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": False,
+        "content": {"application/json": {"schema": {"type": "object"}, "examples": {"seed": {"value": {"seed": -1}}}}},
+    },
+    "responses": CREATE["responses"],
+}
+
+EVENTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "unnamed events, each with an `id` and a JSON object with a `type`",
+        "content": _STREAM,
+    },
+    204: {"description": "the end was seen already; do not reconnect"},
+}
+
+PICTURE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "the picture",
+        "content": {f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("jpeg", "png")},
+    }
+}
+
+FILE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "the file", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {"description": "a part of the file"},
+    304: {"description": "unchanged"},
+    416: {"description": "the range lies outside the file"},
+}
+
+
+def readable(router: APIRouter, path: str, **described: Any) -> Callable[[Route], Route]:
+    """A route for GET, and for HEAD as every HTTP server has it. The document shows GET alone."""
+
+    def register(route: Route) -> Route:
+        router.head(path, include_in_schema=False)(route)
+        return router.get(path, **described)(route)
+
+    return register
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Problem answers for these statuses, and for those that any route of the API may give."""
+    schema = {"$ref": _REF.format(model="ProblemRead")}
+    return {
+        status: {
+            "description": f"{HTTPStatus(status).phrase}: {_WHEN[status]}",
+            "content": {"application/problem+json": {"schema": schema}},
+        }
+        for status in sorted({401, 503, *statuses})
+    }
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document with the models that routes read or write by themselves."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        models = [(GenerationCreate, "validation")]
+        shown = [(model, "serialization") for model in (GenerationRead, GenerationPage, EventRead, ProblemRead)]
+        _, extra = models_json_schema([*models, *shown], ref_template=_REF)  # type: ignore[list-item]
+        schema.setdefault("components", {}).setdefault("schemas", {}).update(extra["$defs"])
+        app.openapi_schema = schema
+    return app.openapi_schema

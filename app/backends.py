@@ -1,0 +1,271 @@
+"""The ComfyUI servers we can reach: for each a client, a listener, its health and what it is working on for us.
+
+Owns the choice of a server for the next prompt. It never submits, never decides a generation's fate, and its names
+are the only thing of a server that callers ever see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, TypeAlias
+
+from app.comfyui.client import ComfyClient, connect
+from app.comfyui.definitions import choices, output_classes
+from app.comfyui.errors import ComfyError
+from app.comfyui.exchange import ClientOptions
+from app.comfyui.listener import Listener, ListenerOptions
+from app.comfyui.messages import Message
+from app.settings import Settings
+
+OnMessage: TypeAlias = Callable[[Message], None]
+
+log = logging.getLogger(__name__)
+
+DEAF_AFTER_S: Final = 3.0
+"""A server tells every socket of a new prompt within milliseconds; a garbage collection holds that up for 0.6 s."""
+
+MIN_DEPTH: Final = 4
+MAX_DEPTH: Final = 32
+AHEAD_S: Final = 0.1
+"""How much work a backend has in hand when depth is ours to choose. Four prompts are more than that unless they take
+milliseconds; what is not handed out yet can still go to another backend, or wait behind something more urgent."""
+
+SLOW_S: Final = 1.0
+"""Pauses between two ends that are longer say nothing about the pace."""
+
+SETTLE_CHECK_S: Final = 0.01
+
+PROBE_INTERVAL_S: Final = 2.0
+"""How often a server without a live socket is asked over HTTP whether it is there."""
+
+
+class Backend:
+    """One ComfyUI server. `in_flight` holds the ids of our generations that occupy it.
+
+    `is_up`: it answered lately, over the socket or HTTP. `last_error` is one sentence without an address.
+    """
+
+    def __init__(self, client: ComfyClient, listener: Listener, max_in_flight: int | None) -> None:
+        self.name = client.name
+        self.client, self.listener = client, listener
+        self.in_flight: set[str] = set()
+        self.is_up = False
+        self.last_error: str | None = "not reached yet"
+        self.version: str | None = None
+        self.device: str | None = None
+        self.output_classes: frozenset[str] | None = None
+        self.choices: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._max_in_flight = max_in_flight
+        self._pace_s, self._freed_at = SLOW_S, 0.0
+        self._mute_client_id = str(uuid.uuid4())
+        self._accepted_at: float | None = None
+        self._stuck_prompt_id: str | None = None
+        self.awake = asyncio.Event()
+
+    @property
+    def client_id(self) -> str:
+        """The name to submit under: our socket's, or while there is none one that nobody listens to."""
+        return self.listener.client_id or self._mute_client_id
+
+    @property
+    def is_healthy(self) -> bool:
+        """It answers, and its worker is not known to be dead."""
+        return self.is_up and self._stuck_prompt_id is None
+
+    @property
+    def is_listening(self) -> bool:
+        """Its socket has proved itself alive."""
+        return self.listener.is_proven
+
+    @property
+    def free_slots(self) -> int:
+        return max(0, self.depth - len(self.in_flight)) if self.is_healthy else 0
+
+    @property
+    def depth(self) -> int:
+        """How many prompts it may have at a time: as set, or as many as keep it busy while we fetch the next ones."""
+        if self._max_in_flight is not None:
+            return self._max_in_flight
+        return min(MAX_DEPTH, max(MIN_DEPTH, math.ceil(AHEAD_S / self._pace_s)))
+
+    def free(self, generation_id: str, now: float) -> bool:
+        """One of its slots is free again, at `now` in monotonic seconds; False if it was already."""
+        if generation_id not in self.in_flight:
+            return False
+        self.in_flight.discard(generation_id)
+        self._pace_s += (min(SLOW_S, now - self._freed_at) - self._pace_s) / 8
+        self._freed_at = now
+        return True
+
+    def accepted(self, at: float) -> None:
+        """A prompt was taken `at` (monotonic seconds): the server tells every socket so."""
+        self._accepted_at = at
+
+    def is_deaf(self, now: float) -> bool:
+        """Its socket heard nothing of a prompt that was taken a while ago: it is open, and hears nothing ever again."""
+        if self._accepted_at is None or not self.is_listening or now - self._accepted_at < DEAF_AFTER_S:
+            return False
+        return (self.listener.counters.last_message_at or 0.0) < self._accepted_at
+
+    def is_stuck_with(self, prompt_id: str) -> None:
+        """Its worker reacts to nothing: no more work for it until the prompt is gone, which takes a restart."""
+        facts = {"action": "backend_stuck", "backend": self.name, "prompt_id": prompt_id}
+        log.error("backend is stuck: restart ComfyUI", extra=facts)
+        self._stuck_prompt_id = prompt_id
+        self.last_error = "its worker reacts to nothing; ComfyUI has to be restarted"
+        self.awake.set()
+
+    def went_down(self, error: ComfyError) -> None:
+        """A request found nobody there; the next probe or a living socket brings it back."""
+        if self.is_up:
+            log.warning("backend is down", extra={"action": "backend_down", "backend": self.name})
+        self.is_up, self.last_error = False, str(error)
+
+    async def probe(self) -> None:
+        """Ask the server whether it is there and, the first time, what it is. Never raises."""
+        try:
+            await self.client.queue_remaining()
+            if self.output_classes is None:
+                await self._introduce()
+            if not await self._is_unstuck():
+                return
+        except ComfyError as error:
+            self.went_down(error)
+            return
+        if not self.is_up:
+            log.info("backend is up", extra={"action": "backend_up", "backend": self.name, "version": self.version})
+        self.is_up, self.last_error = True, None
+
+    async def _is_unstuck(self) -> bool:
+        if self._stuck_prompt_id is not None:
+            queue = await self.client.queue()
+            if self._stuck_prompt_id in queue.running:
+                return False
+            self._stuck_prompt_id, self.is_up = None, False
+        return True
+
+    async def _introduce(self) -> None:
+        stats = await self.client.system_stats()
+        self.version = stats.version
+        self.device = stats.devices[0].name if stats.devices else None
+        definitions = await self.client.object_info()
+        self.output_classes = output_classes(definitions)
+        self.choices = choices(definitions)
+
+
+class BackendPool:
+    """All servers. `on_up(backend)`: it can take work again. `on_gap(backend)`: what it said was perhaps not heard."""
+
+    def __init__(self, wants_id_again: Callable[[str], bool]) -> None:
+        self._backends: dict[str, Backend] = {}
+        self._wants_id_again = wants_id_again
+        self.on_up: Callable[[Backend], None] = _ignore
+        self.on_gap: Callable[[Backend], None] = _ignore
+
+    def add(self, name: str, url: str, client: ComfyClient, settings: Settings, on_message: OnMessage) -> None:
+        """Put a server into the pool. Nothing is sent before `run`."""
+
+        def connected(_: str) -> None:
+            self._backends[name].awake.set()
+
+        def gap(_: str) -> None:
+            self.on_gap(self._backends[name])
+            self._backends[name].awake.set()
+
+        options = ListenerOptions(max_frame_bytes=settings.max_frame_bytes)
+        listener = Listener(
+            name,
+            url,
+            on_message,
+            on_connected=connected,
+            on_gap=gap,
+            wants_id_again=self._wants_id_again,
+            options=options,
+        )
+        self._backends[name] = Backend(client, listener, settings.max_in_flight)
+
+    @property
+    def all(self) -> tuple[Backend, ...]:
+        return tuple(self._backends.values())
+
+    def get(self, name: str | None) -> Backend | None:
+        return self._backends.get(name) if name is not None else None
+
+    def choose(self) -> Backend | None:
+        """The server with the most room, or None when all are full or down."""
+        best = max(self._backends.values(), key=lambda backend: backend.free_slots)
+        return best if best.free_slots else None
+
+    @property
+    def is_any_up(self) -> bool:
+        return any(backend.is_up for backend in self._backends.values())
+
+    @property
+    def output_classes(self) -> frozenset[str] | None:
+        """Classes of output nodes on any server; None while none has told."""
+        known = [backend.output_classes for backend in self._backends.values() if backend.output_classes is not None]
+        return frozenset().union(*known) if known else None
+
+    def choices(self, class_type: str, input_name: str) -> tuple[str, ...]:
+        """What every server offers for this input; where they have nothing in common, what any of them does."""
+        offers = [each for backend in self.all if (each := backend.choices.get((class_type, input_name)))]
+        if not offers:
+            return ()
+        common = tuple(choice for choice in offers[0] if all(choice in offer for offer in offers))
+        return common or tuple(dict.fromkeys(choice for offer in offers for choice in offer))
+
+    async def settle(self, within_s: float) -> None:
+        """Return when a server is there and heard, or after `within_s`: then the first caller need not wait."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not any(each.is_up and each.is_listening for each in self.all):  # noqa: ASYNC110 - at start only
+                    await asyncio.sleep(SETTLE_CHECK_S)
+
+    async def run(self) -> None:
+        """Listen to every server and watch its health, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for backend in self._backends.values():
+                group.create_task(backend.listener.run(), name=f"listen {backend.name}")
+                group.create_task(self._watch(backend), name=f"probe {backend.name}")
+
+    async def _watch(self, backend: Backend) -> None:
+        """Probe a server that is new, silent or down; a living socket is proof enough otherwise."""
+        while True:
+            backend.awake.clear()
+            was_up = backend.is_up
+            if not (backend.is_healthy and backend.is_listening):
+                await backend.probe()
+            if backend.is_up and not was_up:
+                self.on_up(backend)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_INTERVAL_S if backend.is_up else PROBE_INTERVAL_S / 4):
+                    await backend.awake.wait()
+
+
+def _ignore(_: Backend) -> None:
+    """Nobody is interested yet."""
+
+
+@asynccontextmanager
+async def open_pool(
+    settings: Settings, on_message: OnMessage, wants_id_again: Callable[[str], bool]
+) -> AsyncIterator[BackendPool]:
+    """A client and a listener for each server in the settings. Every message goes to `on_message`, synchronously.
+
+    `wants_id_again(client_id)`: whether live prompts speak to this id, so that a lost socket should come back under it.
+    """
+    limits = ClientOptions(
+        connect_s=settings.connect_timeout_s, call_s=settings.request_timeout_s, submit_s=settings.request_timeout_s
+    )
+    pool = BackendPool(wants_id_again)
+    async with AsyncExitStack() as stack:
+        for name, url in settings.comfyui_urls.items():
+            client = await stack.enter_async_context(connect(name, url, limits))
+            pool.add(name, url, client, settings, on_message)
+        yield pool

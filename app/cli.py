@@ -1,0 +1,92 @@
+"""The commands: serve, demo, simulator, db upgrade."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from pydantic import ValidationError
+
+from app import logs, serving
+from app.comfyui.simulator import Dialect, SimulatorOptions
+from app.comfyui.simulator import serve as serve_simulator
+from app.db.errors import DatabaseError
+from app.db.migration import current_revision, migrate
+from app.settings import Settings
+
+main = typer.Typer(
+    name="comfy-relay",
+    help="A durable queue, live progress and kept images in front of your ComfyUI servers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+db = typer.Typer(help="The database.", no_args_is_help=True)
+main.add_typer(db, name="db")
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on; COMFY_RELAY_HOST.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 = any free one; COMFY_RELAY_PORT.")]
+
+
+@main.command()
+def serve(host: Host = None, port: Port = None) -> None:
+    """Run the service in front of the ComfyUI servers in COMFY_RELAY_COMFYUI_URLS."""
+    uvloop.run(serving.serve(_settings(host=host, port=port)))
+
+
+@main.command()
+def demo(
+    host: Host = None,
+    port: Port = None,
+    step_s: Annotated[float, typer.Option(min=0, help="Seconds of one simulated sampling step.")] = 0.15,
+) -> None:
+    """Run the service with an embedded ComfyUI simulator: no GPU, no models, real pictures of a kind."""
+    uvloop.run(serving.demo(_settings(host=host, port=port), step_s=step_s))
+
+
+@main.command()
+def simulator(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on, 0 = any free one.")] = 8188,
+    step_s: Annotated[float, typer.Option(min=0, help="Seconds of one sampling step.")] = 0.15,
+    dialect: Annotated[Dialect, typer.Option(help="How progress is told.")] = Dialect.MODERN,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of its files; none = a temporary one.")] = None,
+) -> None:
+    """Run only the ComfyUI simulator."""
+    logs.configure("INFO", "text")
+    options = SimulatorOptions(host=host, port=port, step_s=step_s, dialect=dialect, data_dir=data_dir)
+    try:
+        uvloop.run(serve_simulator(options))
+    except OSError as error:
+        raise SystemExit(f"cannot listen on {host}:{port} ({error.strerror}); try another --port") from error
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the database to the newest schema. `serve` does this by itself."""
+    url = _settings().database_url.get_secret_value()
+    try:
+        migrate(url)
+    except DatabaseError as error:
+        raise SystemExit(f"COMFY_RELAY_DATABASE_URL: {error}") from error
+    typer.echo(f"database is at revision {current_revision(url)}")
+
+
+def _settings(**given: Any) -> Settings:
+    """The settings, with a command's own flags on top; nonsense ends the command, naming each variable."""
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        for found in error.errors():
+            name = "COMFY_RELAY_" + "_".join(str(step) for step in found["loc"]).upper()
+            typer.echo(f"{name}: {found['msg']}", err=True)
+        sys.exit(2)
+    logs.configure(settings.log_level, settings.log_format)
+    return settings
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The tables. Owns their columns and indexes; never queries them, and no row object leaves this package.
+
+Every field of `app.records.Generation` is a column of the same name; `rows.py` and a test rely on that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.db.columns import Instant, Json, SafeText, StatusText, WideInteger
+from app.records import Failure, Output, Status
+
+JsonObject = dict[str, Any]
+
+# Names that do not depend on the database, so that a later migration can drop what this one made.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+#: The rows nobody has claimed. Literal SQL: a planner uses a partial index only where it can read the condition.
+WAITING: Final = "status = 'pending' AND backend IS NULL"
+
+
+def _partial(name: str, *columns: Any, where: str, unique: bool = False) -> sa.Index:
+    condition = sa.text(where)
+    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
+class GenerationRow(SQLModel, table=True):
+    """A generation with its workflow and its request, which only their own queries read."""
+
+    __tablename__: ClassVar[str] = "generations"
+    # Partial wherever a column is usually null: an index that skips a row costs its insert nothing.
+    __table_args__: ClassVar[tuple[sa.schema.SchemaItem, ...]] = (
+        sa.UniqueConstraint("prompt_id"),
+        sa.Index("ix_generations_status", "status", "created_at", "id"),
+        sa.Index("ix_generations_created_at", "created_at", "id"),
+        _partial("ix_generations_project_id", "project_id", "created_at", "id", where="project_id IS NOT NULL"),
+        _partial("ix_generations_batch_id", "batch_id", "created_at", "id", where="batch_id IS NOT NULL"),
+        _partial("ix_generations_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
+        _partial("ix_generations_template", "template", "created_at", "id", where="template IS NOT NULL"),
+    )
+
+    id: str = Field(primary_key=True, sa_type=SafeText)
+    prompt_id: str = Field(sa_type=SafeText)
+    status: Status = Field(sa_type=StatusText)
+    version: int = Field(sa_type=sa.BigInteger)
+    attempt: int = Field(sa_type=sa.BigInteger)
+    template: str | None = Field(sa_type=SafeText)
+    params: JsonObject = Field(sa_column=sa.Column("params", Json(JsonObject), nullable=False))
+    prompt_text: str | None = Field(sa_type=SafeText)
+    seed: int | None = Field(sa_type=WideInteger)
+    priority: int = Field(sa_type=sa.BigInteger)
+    force: bool = Field(sa_type=sa.Boolean)
+    project_id: str | None = Field(sa_type=SafeText)
+    batch_id: str | None = Field(sa_type=SafeText)
+    # The attribute `metadata` of a table class is SQLAlchemy's own.
+    caller_metadata: JsonObject = Field(sa_column=sa.Column("metadata", Json(JsonObject), nullable=False))
+    deadline_at: float | None = Field(sa_type=Instant)
+    idempotency_key: str | None = Field(sa_type=SafeText)
+    fingerprint: str | None = Field(sa_type=SafeText)
+    backend: str | None = Field(sa_type=SafeText)
+    client_id: str | None = Field(sa_type=SafeText)
+    owner: str | None = Field(sa_type=SafeText)
+    step: int = Field(sa_type=sa.BigInteger)
+    total_steps: int = Field(sa_type=sa.BigInteger)
+    percentage: float = Field(sa_type=sa.Double)
+    outputs: list[JsonObject] = Field(sa_column=sa.Column("outputs", Json(tuple[Output, ...]), nullable=False))
+    outputs_reused: bool = Field(sa_type=sa.Boolean)
+    error: JsonObject | None = Field(sa_column=sa.Column("error", Json(Failure)))
+    node_errors: JsonObject | None = Field(sa_column=sa.Column("node_errors", Json(JsonObject)))
+    created_at: float = Field(sa_type=Instant)
+    queued_at: float | None = Field(sa_type=Instant)
+    started_at: float | None = Field(sa_type=Instant)
+    completed_at: float | None = Field(sa_type=Instant)
+    #: When the owning replica last said it is alive; an old stamp lets another replica adopt the row.
+    owner_seen_at: float | None = Field(sa_type=Instant)
+    # Large, so last: SQLite then reads the columns above without walking their overflow pages.
+    workflow: JsonObject = Field(sa_column=sa.Column("workflow", Json(JsonObject), nullable=False))
+    request: JsonObject = Field(sa_column=sa.Column("request", Json(JsonObject), nullable=False))
+
+
+GENERATIONS: Final = SQLModel.metadata.tables["generations"]
+_C: Final = GENERATIONS.c
+# By status first although that is always the same: without it SQLite takes the index by status, and sorts.
+_partial("ix_generations_waiting", _C.status, _C.priority.desc(), _C.created_at, _C.id, where="backend IS NULL")

@@ -1,0 +1,183 @@
+"""The durable queue: pending rows wait here until a backend has room, in order of priority, then age.
+
+Owns claiming and submitting. A row is claimed for a backend, in one transaction, before ComfyUI hears of it; a prompt
+is never posted again before its first posting's fate is known. Which server runs a generation is decided only when one
+has room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from app import clock
+from app.backends import Backend, BackendPool
+from app.comfyui import workflow as workflows
+from app.comfyui.answers import Accepted as AcceptedByComfy
+from app.comfyui.errors import BadReply, Incompatible, NoAnswer, NotFound, Rejected, Unreachable
+from app.db.errors import DatabaseUnavailable
+from app.db.repository import Repository
+from app.jobs import Job
+from app.observations import Accepted, Missing, Refused, Unanswered
+from app.records import ErrorCode, Failure, Generation, Status
+from app.tracking import Tracker
+from app.verdicts import without_paths
+
+log = logging.getLogger(__name__)
+
+OTHER_ID_WAIT_S: Final = 5.0
+"""How long an answer waits until a foreign prompt_id is on record; it comes to nothing when the prompt just ended."""
+
+IDLE_CHECK_S: Final = 2.0
+"""How often the queue is looked at without a reason: rows of a replica that died come to light this way."""
+
+
+class Dispatcher:
+    """`owner` is this process's name in the rows it claims."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        pool: BackendPool,
+        tracker: Tracker,
+        owner: str,
+        *,
+        wall: Callable[[], float] = clock.now,
+    ) -> None:
+        self._repository, self._pool, self._tracker, self._owner = repository, pool, tracker, owner
+        self._wall = wall
+        self._awake = asyncio.Event()
+        self._has_backlog = False
+        self._arrivals = 0
+
+    def wake(self) -> None:
+        """There may be a free slot, or something to submit."""
+        self._awake.set()
+
+    def backlog(self) -> None:
+        """A pending row was added: nothing may overtake it from now on."""
+        self._arrivals += 1
+        self._has_backlog = True
+        self._awake.set()
+
+    def reserve(self, generation_id: str) -> Backend | None:
+        """A slot for a generation that is not stored yet; None when it has to wait its turn."""
+        backend = None if self._has_backlog else self._pool.choose()
+        if backend is not None:
+            backend.in_flight.add(generation_id)
+        return backend
+
+    def claimed(self, record: Generation, backend: Backend) -> Generation:
+        """`record` as the property of this process on that backend. The caller stores it before `submit`."""
+        return msgspec.structs.replace(record, backend=backend.name, client_id=backend.client_id, owner=self._owner)
+
+    def submit(self, record: Generation, workflow: Mapping[str, Any], backend: Backend) -> asyncio.Task[Failure | None]:
+        """Watch a claimed and stored generation, then hand it to its backend; the task tells why it was refused."""
+        plan = workflows.plan(workflows.parse(workflow), backend.output_classes)
+        job = self._tracker.watch(record, plan, backend)
+        return self._tracker.spawn(self._submit(job, workflow), f"submit {record.id}")
+
+    async def look(self) -> None:
+        """See whether anything waits: a row of a replica that died, or of an earlier life."""
+        try:
+            self._has_backlog = self._has_backlog or await self._repository.pending_count() > 0
+        except DatabaseUnavailable:
+            self._has_backlog = True
+
+    async def run(self) -> None:
+        """Hand out pending rows whenever there is room, for ever."""
+        while True:
+            self._awake.clear()
+            try:
+                await self._hand_out()
+            except DatabaseUnavailable as error:
+                log.warning("the queue waits for the database", extra={"action": "dispatch", "cause": str(error)})
+            try:
+                async with asyncio.timeout(IDLE_CHECK_S):
+                    await self._awake.wait()
+            except TimeoutError:
+                await self.look()
+
+    async def _hand_out(self) -> None:
+        while self._has_backlog and (backend := self._pool.choose()) is not None:
+            arrivals = self._arrivals
+            claimed = await self._repository.claim(
+                backend=backend.name,
+                client_id=backend.client_id,
+                owner=self._owner,
+                limit=backend.free_slots,
+                now=self._wall(),
+            )
+            if not claimed and self._arrivals == arrivals:
+                self._has_backlog = False
+            for record, workflow in claimed:
+                self.submit(record, workflow, backend)
+
+    async def _submit(self, job: Job, workflow: Mapping[str, Any]) -> Failure | None:
+        record, backend = job.record, job.backend
+        try:
+            accepted = await backend.client.submit(
+                workflow,
+                prompt_id=record.prompt_id,
+                client_id=record.client_id or backend.client_id,
+                number=-float(record.priority) if record.priority else None,
+                extra_data={},
+            )
+        except Rejected as rejected:
+            return self._refuse(job, _refusal(rejected))
+        except (Incompatible, NotFound) as error:
+            return self._refuse(job, Failure(ErrorCode.REJECTED, without_paths(str(error))))
+        except Unreachable as error:
+            backend.went_down(error)
+            await self._give_back(job)
+        except (NoAnswer, BadReply) as error:
+            # It may be queued all the same: only looking tells, and reconciling does that.
+            log.warning("submission without an answer", extra={**_facts(job), "cause": str(error)})
+            self._tracker.offer(job, Unanswered())
+            job.heard_at = float("-inf")
+        else:
+            await self._accepted(job, accepted)
+        finally:
+            job.is_submitting = False
+        return None
+
+    def _refuse(self, job: Job, failure: Failure) -> Failure:
+        self._tracker.offer(job, Refused(failure))
+        return failure
+
+    async def _accepted(self, job: Job, accepted: AcceptedByComfy) -> None:
+        job.backend.accepted(time.monotonic())
+        self._tracker.offer(job, Accepted(accepted.prompt_id, accepted.node_errors or None))
+        if accepted.prompt_id != job.record.prompt_id:
+            # A fork that ignores ids: nobody may be told the one that is not in force.
+            job.is_submitting = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OTHER_ID_WAIT_S):
+                    await job.has_other_id.wait()
+
+    async def _give_back(self, job: Job) -> None:
+        """The prompt surely never arrived: the row waits for a backend again, without having used an attempt."""
+        if job.record.status is not Status.PENDING:
+            job.is_submitting = False
+            self._tracker.offer(job, Missing())  # It is being canceled, and there is nothing to take back.
+            return
+        await self._tracker.give_back(job)
+        self.backlog()
+
+
+def _refusal(rejected: Rejected) -> Failure:
+    message = str(rejected.error.get("message") or "ComfyUI refused the workflow")
+    details = str(rejected.error.get("details") or "")
+    text = without_paths(f"{message}: {details}" if details else message)
+    return Failure(ErrorCode.REJECTED, text, node_errors=rejected.node_errors or None)
+
+
+def _facts(job: Job) -> dict[str, object]:
+    record = job.record
+    return {"generation_id": record.id, "prompt_id": record.prompt_id, "backend": record.backend}

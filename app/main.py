@@ -1,0 +1,177 @@
+"""Puts the service together. The only module that knows all others; nothing imports it but the commands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from fastapi import FastAPI
+
+from app.adopting import Adopter
+from app.api import errors as api_errors
+from app.api import events, generations, health, openapi, outputs
+from app.api.dependencies import Services
+from app.api.links import Links
+from app.api.middleware import CamelQuery, LimitBody, RequireKey
+from app.api.streams import StreamHub
+from app.api.wire import EventEncoder
+from app.backends import Backend, BackendPool, open_pool
+from app.bus import BusUnavailable, MemoryEventBus
+from app.comfyui.templates import load_builtin
+from app.conversions import Conversions
+from app.db.engine import Database
+from app.db.errors import DatabaseUnavailable
+from app.db.migration import migrate
+from app.db.repository import Repository
+from app.dispatching import Dispatcher
+from app.expiring import Expirer
+from app.finishing import Finisher
+from app.generations import Generations
+from app.health import Health
+from app.lifecycle import Limits
+from app.reconciling import Reconciler
+from app.requests import Preparer
+from app.settings import Settings
+from app.storage import LocalStorage
+from app.supervision import background
+from app.tracking import Tracker
+
+if TYPE_CHECKING:
+    from app.redis_bus import RedisEventBus
+
+DESCRIPTION: Final = """A durable queue, live progress and kept images in front of ComfyUI.
+
+Start a generation with `POST /api/generate`, follow it with `GET /api/generations/{id}/events`, and take the images
+from the URLs in its record. Errors are RFC 9457 problem documents."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Nothing is opened before its lifespan starts; `app.state.services` exists from then on."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.services = await _open(stack, settings, links)
+            yield
+
+    keys = [key.get_secret_value() for key in settings.api_keys]
+    links = Links(keys, settings.url_ttl_s)
+    app = FastAPI(
+        title="comfy-relay",
+        version=version("comfy-relay"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    for module in (generations, events, outputs, health):
+        app.include_router(module.router)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    api_errors.install(app, {DatabaseUnavailable: "database", BusUnavailable: "event bus"})
+    app.add_middleware(CamelQuery)
+    app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequireKey, keys=keys, links=links)
+    return app
+
+
+SETTLE_S: Final = 1.0
+"""How long a start waits for the first server to be heard; one that is switched off is no reason not to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """The parts that do the work, whoever asks for it."""
+
+    database: Database
+    repository: Repository
+    bus: MemoryEventBus | RedisEventBus
+    storage: LocalStorage
+    tracker: Tracker
+    pool: BackendPool
+    dispatcher: Dispatcher
+    adopter: Adopter
+    reconciler: Reconciler
+
+
+async def _open(stack: AsyncExitStack, settings: Settings, links: Links) -> Services:
+    """Open everything in the order in which it depends on each other, and run what runs all the time."""
+    engine, hub = await _engine(stack, settings), StreamHub(settings.ping_interval_s)
+    await _run(stack, engine, hub)
+    use_cases = Generations(
+        repository=engine.repository,
+        bus=engine.bus,
+        pool=engine.pool,
+        tracker=engine.tracker,
+        dispatcher=engine.dispatcher,
+        adopter=engine.adopter,
+        storage=engine.storage,
+        preparer=Preparer(load_builtin(), engine.pool),
+        max_pending=settings.max_pending,
+        accept_when_down=settings.accept_when_down,
+        submit_wait_s=settings.submit_wait_s,
+    )
+    conversions = Conversions(settings.data_dir / "cache", max_bytes=settings.cache_bytes)
+    stack.push_async_callback(conversions.aclose)
+    state = Health(engine.database, engine.storage, engine.bus, engine.pool, engine.tracker)
+    return Services(settings, use_cases, conversions, state, links, EventEncoder(links), hub)
+
+
+async def _engine(stack: AsyncExitStack, settings: Settings) -> _Engine:
+    url = settings.database_url.get_secret_value()
+    await asyncio.to_thread(migrate, url)
+    database = await stack.enter_async_context(Database(url, timeout_s=settings.database_timeout_s))
+    repository = await stack.enter_async_context(Repository(database))
+    bus = _bus(settings)
+    stack.push_async_callback(bus.aclose)
+    storage = LocalStorage(settings.data_dir)
+    await storage.sweep()
+    finisher = Finisher(storage, settings.keep_timeout_s, settings.max_output_bytes)
+    tracker = Tracker(repository, bus, finisher, Limits(settings.max_attempts, settings.lost_grace_s))
+    pool = await stack.enter_async_context(open_pool(settings, tracker.on_message, tracker.speaks_to))
+    owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    dispatcher = Dispatcher(repository, pool, tracker, owner)
+    adopter = Adopter(repository, pool, tracker, owner=owner, is_alone=settings.redis_url is None)
+    expirer = Expirer(repository, tracker, stall_timeout_s=settings.stall_timeout_s)
+    silence_s, poll_interval_s = settings.silence_s, settings.poll_interval_s
+    reconciler = Reconciler(pool, tracker, expirer, silence_s=silence_s, poll_interval_s=poll_interval_s)
+    return _Engine(database, repository, bus, storage, tracker, pool, dispatcher, adopter, reconciler)
+
+
+async def _run(stack: AsyncExitStack, engine: _Engine, hub: StreamHub) -> None:
+    """Connect the parts that wake each other, and run their loops until the stack is closed."""
+    tracker, dispatcher, reconciler = engine.tracker, engine.dispatcher, engine.reconciler
+
+    def up(_: Backend) -> None:
+        dispatcher.wake()
+        reconciler.wake()
+
+    def gap(backend: Backend) -> None:
+        tracker.ask_about(backend)
+        reconciler.wake()
+
+    engine.pool.on_up, engine.pool.on_gap = up, gap
+    tracker.on_freed, tracker.on_pending = dispatcher.wake, dispatcher.backlog
+    loops = {"track": tracker.run(), "listen": engine.pool.run(), "streams": hub.run()}
+    if not isinstance(engine.bus, MemoryEventBus):
+        loops["bus"] = engine.bus.run()
+    await stack.enter_async_context(background(**loops))
+    await tracker.wait_started()
+    await engine.adopter.adopt_all()
+    await dispatcher.look()
+    await engine.pool.settle(SETTLE_S)
+    later = background(dispatch=dispatcher.run(), reconcile=reconciler.run(), adopt=engine.adopter.run())
+    await stack.enter_async_context(later)
+
+
+def _bus(settings: Settings) -> MemoryEventBus | RedisEventBus:
+    if settings.redis_url is None:
+        return MemoryEventBus()
+    from app.redis_bus import RedisEventBus  # noqa: PLC0415 - 7 MB that only replicas need
+
+    return RedisEventBus(settings.redis_url.get_secret_value())

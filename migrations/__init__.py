@@ -1,0 +1,1 @@
+"""The schema's history, one dated file per change. `app.db.migration` runs it; nothing else imports it."""

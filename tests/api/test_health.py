@@ -1,0 +1,120 @@
+"""Whether the service lives, whether a job could be finished now, and the figures."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.comfyui.simulator import Simulator
+from tests.api.asking import QUICK, held_while_drawing, out_of_reach
+from tests.conftest import Serve
+from tests.databases import PostgresServer
+from tests.service import Json, Service
+from tests.waiting import WITHIN_S
+
+
+async def readiness(api: Service, status: int) -> Json:
+    """The answer of /readyz once it has this status."""
+    async with asyncio.timeout(WITHIN_S):
+        while (answer := await api.http.get("/readyz")).status_code != status:
+            pass
+    told: Json = answer.json()
+    assert told["ready"] is (status == 200)
+    return told
+
+
+async def figures(api: Service) -> dict[str, float]:
+    """Every sample of /metrics, by name; those of the only backend without their label."""
+    answer = await api.http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    families = list(text_string_to_metric_families(answer.text))
+    assert all(family.documentation for family in families)
+    return {sample.name: sample.value for family in families for sample in family.samples}
+
+
+async def test_it_lives(api: Service) -> None:
+    assert (await api.http.get("/healthz")).json() == {"status": "ok"}
+
+
+async def test_it_is_ready_when_every_part_is(api: Service) -> None:
+    told = await readiness(api, 200)
+
+    assert (told["database"], told["storage"]) == (True, True)
+    assert told["backends"]["gpu-0"].items() >= {"healthy": True, "listening": True, "lastError": None}.items()
+
+
+async def test_it_is_not_ready_without_comfyui_and_ready_again_with_it(serve: Serve, comfy: Simulator) -> None:
+    await comfy.stop()
+    api = await serve()
+
+    down = await readiness(api, 503)
+    await comfy.start()
+    up = await readiness(api, 200)
+
+    assert down["database"] is True
+    assert down["backends"]["gpu-0"].items() >= {"healthy": False, "listening": False}.items()
+    assert down["backends"]["gpu-0"]["lastError"]
+    assert str(comfy.port) not in str(down)
+    assert up["backends"]["gpu-0"]["version"] == comfy.options.version
+
+
+async def test_it_notices_when_comfyui_goes(api: Service, comfy: Simulator) -> None:
+    await readiness(api, 200)
+
+    await comfy.stop()
+
+    assert (await readiness(api, 503))["backends"]["gpu-0"]["listening"] is False
+
+
+async def test_a_socket_that_never_proved_itself_is_not_ready(serve: Serve, comfy: Simulator) -> None:
+    comfy.faults.mute_sockets = True
+    api = await serve()
+
+    told = await readiness(api, 503)
+
+    assert told["backends"]["gpu-0"]["listening"] is False
+
+
+async def test_it_is_not_ready_without_its_database(
+    serve: Serve, postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    api = await serve(database_url=postgres_url)
+    await readiness(api, 200)
+
+    with out_of_reach(postgres_server, postgres_url):
+        told = await readiness(api, 503)
+        alive = await api.http.get("/healthz")
+
+    await readiness(api, 200)
+    assert told["database"] is False
+    assert told["backends"]["gpu-0"]["healthy"] is True
+    assert alive.status_code == 200
+
+
+async def test_the_figures_can_be_read_and_move(api: Service, comfy: Simulator) -> None:
+    async with held_while_drawing(api, comfy) as answer, api.stream(answer["id"]) as stream:
+        await anext(stream)
+        during = await figures(api)
+    await api.finished(answer["id"])
+    after = await figures(api)
+
+    assert during["comfy_relay_live_generations"] == 1
+    assert during["comfy_relay_event_streams"] == 1
+    assert during["comfy_relay_backend_up"] == during["comfy_relay_backend_listening"] == 1
+    assert after["comfy_relay_live_generations"] == 0
+    assert after["comfy_relay_frames_total"] > during["comfy_relay_frames_total"]
+
+
+async def test_the_first_page_leads_to_the_documentation(api: Service) -> None:
+    answer = await api.http.get("/", follow_redirects=True)
+
+    assert answer.status_code == 200
+    assert "/openapi.json" in answer.text
+
+
+async def test_head_works_for_probes(api: Service) -> None:
+    await api.finished((await api.generate(**QUICK))["id"])
+
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert (await api.http.head(path)).status_code == 200

@@ -1,0 +1,107 @@
+"""What every test may take: a simulated ComfyUI, databases and buses of each kind, and the service on a real socket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from app.comfyui.simulator import Simulator, SimulatorOptions
+from app.settings import Settings
+from tests.buses import redis_url
+from tests.databases import (
+    database_url,
+    empty_database_url,
+    migrated_sqlite,
+    postgres_server,
+    postgres_url,
+    sqlite_url,
+)
+from tests.service import Service
+
+__all__ = [
+    "database_url",
+    "empty_database_url",
+    "migrated_sqlite",
+    "postgres_server",
+    "postgres_url",
+    "redis_url",
+    "sqlite_url",
+]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on what the machine has set."""
+    for name in [name for name in os.environ if name.startswith("COMFY_RELAY_")]:
+        monkeypatch.delenv(name)
+
+
+class MakeSettings(Protocol):
+    """Settings for tests; keyword arguments are fields."""
+
+    def __call__(self, **given: object) -> Settings: ...
+
+
+class Serve(Protocol):
+    """Start a service with these settings; it is stopped at the end of the test."""
+
+    async def __call__(self, **given: object) -> Service: ...
+
+
+@pytest.fixture
+async def comfy() -> AsyncIterator[Simulator]:
+    """A simulated ComfyUI whose sampling steps take 5 ms."""
+    async with Simulator(SimulatorOptions(step_s=0.005)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, sqlite_url: str) -> MakeSettings:
+    """Settings with short times, a database of SQLite's and no `.env`."""
+
+    def make(**given: object) -> Settings:
+        quick = {"poll_interval_s": 0.1, "silence_s": 0.3, "lost_grace_s": 0.3, "shutdown_grace_s": 2}
+        places = {"port": 0, "data_dir": tmp_path / "data", "database_url": sqlite_url, "log_level": "WARNING"}
+        return Settings(_env_file=None, **{**quick, **places, **given})  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+async def serve(make_settings: MakeSettings, comfy: Simulator) -> AsyncIterator[Serve]:
+    """Starts services in front of `comfy`, with other settings if need be."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**given: object) -> Service:
+            settings = make_settings(**{"comfyui_urls": {"gpu-0": comfy.url}, **given})
+            return await stack.enter_async_context(Service(settings))
+
+        yield start
+
+
+@pytest.fixture
+async def api(serve: Serve) -> Service:
+    """The service in front of `comfy`, on SQLite and the in-process bus."""
+    return await serve()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what each fault did at each moment: how the generation ended, executions and attempts."""
+    rows: dict[str, dict[str, str]] = {}
+    for report in terminalreporter.getreports(""):
+        for name, said in getattr(report, "user_properties", ()):
+            if name == "fault":
+                strike, moment, status, executions, attempt = said
+                rows.setdefault(strike, {})[moment] = f"{status} {executions}/{attempt}"
+    if not rows:
+        return
+    moments = list(dict.fromkeys(moment for row in rows.values() for moment in row))
+    terminalreporter.section("faults by moment: how it ended, executions/attempts")
+    terminalreporter.line(f"{'':22}" + "".join(f"{moment:>16}" for moment in moments))
+    for strike, row in sorted(rows.items()):
+        terminalreporter.line(f"{strike:22}" + "".join(f"{row.get(moment, '-'):>16}" for moment in moments))

@@ -1,0 +1,1 @@
+"""Everything that can break, at every moment of a generation's life."""

@@ -1,0 +1,93 @@
+"""A posted prompt whose fate is unknown: found by looking, never posted again blindly."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.comfyui.simulator import Simulator
+from app.comfyui.simulator.faults import LostReply
+from tests.conftest import Serve
+from tests.service import Service
+from tests.waiting import until
+
+REQUEST: dict[str, Any] = {"prompt": "a storm", "steps": 2, "width": 64, "height": 64}
+
+
+@pytest.mark.parametrize("lost", LostReply)
+async def test_a_prompt_whose_acceptance_was_lost_runs_once(serve: Serve, comfy: Simulator, lost: LostReply) -> None:
+    api = await serve(request_timeout_s=1, submit_wait_s=0.2)
+    comfy.faults.lost_reply = lost
+
+    answer = await api.generate(**REQUEST)
+    comfy.faults.lost_reply = None
+    record = await api.finished(answer["id"])
+
+    assert (record["status"], record["attempt"]) == ("succeeded", 1)
+    assert comfy.executions[answer["comfyuiPromptId"]] == 1
+    assert comfy.submits == 1
+
+
+async def test_a_server_that_cuts_every_posting_is_not_tried_for_ever(serve: Serve, comfy: Simulator) -> None:
+    api = await serve(max_attempts=2, lost_grace_s=0.1)
+    comfy.faults.lost_reply = LostReply.CUT
+    comfy.faults.forget_prompts = True
+
+    record = await api.finished((await api.generate(**REQUEST))["id"])
+
+    assert record["status"] == "failed"
+    assert (record["error"]["code"], record["attempt"]) == ("lost_by_backend", 2)
+
+
+async def test_a_500_on_a_posting_that_was_queued_all_the_same_runs_once(api: Service, comfy: Simulator) -> None:
+    comfy.faults.http_status["POST /prompt"] = 500
+
+    answer = await api.generate(**REQUEST)
+    await until(lambda: comfy.requests["POST /prompt"] >= 1)
+    comfy.faults.http_status.clear()
+    record = await api.finished(answer["id"])
+
+    assert record["status"] == "succeeded"
+    assert comfy.executions[answer["comfyuiPromptId"]] == 1
+
+
+async def test_a_prompt_that_comfyui_forgets_is_tried_again_and_told(api: Service, comfy: Simulator) -> None:
+    comfy.hold("executing", node="3")
+    answer = await api.generate(**REQUEST)
+    await comfy.held()
+    watcher = asyncio.create_task(api.events(answer["id"]))
+    await until(lambda: len(api.app.state.services.hub) == 1)
+
+    comfy.forget(answer["comfyuiPromptId"])
+    comfy.release()
+    events = await watcher
+
+    assert events[-1]["type"] == "complete", events[-1]
+    assert events[-1]["generation"]["attempt"] == 2
+    assert "pending" in {event.get("status") for event in events}
+
+
+async def test_a_fork_that_ignores_our_prompt_id_is_followed_under_its_own(api: Service, comfy: Simulator) -> None:
+    await api.finished((await api.generate(**REQUEST))["id"])
+    comfy.faults.ignore_prompt_id = True
+
+    answer = await api.generate(**REQUEST | {"seed": 2})
+    record = await api.finished(answer["id"])
+
+    assert record["status"] == "succeeded"
+    assert comfy.executions[record["comfyuiPromptId"]] == 1
+    assert answer["comfyuiPromptId"] == record["comfyuiPromptId"]
+
+
+async def test_a_prompt_that_runs_for_ever_is_stalled_and_its_backend_gets_no_more_work(
+    serve: Serve, comfy: Simulator
+) -> None:
+    api = await serve(stall_timeout_s=0.5)
+    comfy.faults.dead_worker = True
+
+    stuck = await api.finished((await api.generate(**REQUEST))["id"])
+
+    assert stuck["status"] == "failed"
+    assert stuck["error"]["code"] == "stalled"
