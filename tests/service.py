@@ -32,10 +32,15 @@ def client(url: str, headers: dict[str, str] | None = None) -> httpx.AsyncClient
 
 
 class Service:
-    """A running service. `stop` and `start` restart it on the same database and folder."""
+    """A running service. `stop` and `start` restart it on the same database and folder, for the same `http`.
+
+    The client outlives a restart as callers do: a pool closed under a request that is just connecting would leave
+    that connection to the garbage collector.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.http = client("", self._headers())
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -45,6 +50,7 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
+        await self.http.aclose()
 
     async def start(self) -> None:
         """Serve until `stop`; returns when requests are answered."""
@@ -56,10 +62,9 @@ class Service:
             self._task.result()
             raise RuntimeError("the service did not start")
         self.url = self.server.url
-        self.http = client(self.url, self._headers())
+        self.http.base_url = self.url
 
     async def stop(self) -> None:
-        await self.http.aclose()
         self.server.should_exit = True
         async with asyncio.timeout(WITHIN_S):
             await self._task
