@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, TypeAlias
 
 from app.comfyui.client import ComfyClient, connect
-from app.comfyui.definitions import choices, output_classes
+from app.comfyui.definitions import Definitions
 from app.comfyui.errors import ComfyError
 from app.comfyui.exchange import ClientOptions
 from app.comfyui.listener import Listener, ListenerOptions
@@ -59,8 +59,7 @@ class Backend:
         self.last_error: str | None = "not reached yet"
         self.version: str | None = None
         self.device: str | None = None
-        self.output_classes: frozenset[str] | None = None
-        self.choices: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.definitions: Definitions | None = None
         self._max_in_flight = max_in_flight
         self._pace_s, self._freed_at = SLOW_S, 0.0
         self._mute_client_id = str(uuid.uuid4())
@@ -77,6 +76,11 @@ class Backend:
     def is_healthy(self) -> bool:
         """It answers, and its worker is not known to be dead."""
         return self.is_up and self._stuck_prompt_id is None
+
+    @property
+    def output_classes(self) -> frozenset[str] | None:
+        """Classes of output nodes; None while it has not told."""
+        return self.definitions.output_classes if self.definitions is not None else None
 
     @property
     def is_listening(self) -> bool:
@@ -131,7 +135,7 @@ class Backend:
         """Ask the server whether it is there and, the first time, what it is. Never raises."""
         try:
             await self.client.queue_remaining()
-            if self.output_classes is None:
+            if self.definitions is None:
                 await self._introduce()
             if not await self._is_unstuck():
                 return
@@ -154,9 +158,7 @@ class Backend:
         stats = await self.client.system_stats()
         self.version = stats.version
         self.device = stats.devices[0].name if stats.devices else None
-        definitions = await self.client.object_info()
-        self.output_classes = output_classes(definitions)
-        self.choices = choices(definitions)
+        self.definitions = Definitions(await self.client.object_info())
 
 
 class BackendPool:
@@ -214,7 +216,8 @@ class BackendPool:
 
     def choices(self, class_type: str, input_name: str) -> tuple[str, ...]:
         """What every server offers for this input; where they have nothing in common, what any of them does."""
-        offers = [each for backend in self.all if (each := backend.choices.get((class_type, input_name)))]
+        known = [backend.definitions for backend in self.all if backend.definitions is not None]
+        offers = [each for definitions in known if (each := definitions.choices(class_type, input_name))]
         if not offers:
             return ()
         common = tuple(choice for choice in offers[0] if all(choice in offer for offer in offers))
