@@ -31,12 +31,23 @@ _LARGEST: Final = 2**64
 
 
 class ParameterKind(StrEnum):
-    """What a value is. The members so far are also the names of JSON Schema types."""
+    """What a value is: a JSON type, or a file that the graph takes in, given as the name it has at the server."""
 
     INTEGER = "integer"
     NUMBER = "number"
     STRING = "string"
     BOOLEAN = "boolean"
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+    @property
+    def is_media(self) -> bool:
+        return self in MEDIA_KINDS
+
+
+MEDIA_KINDS: Final = frozenset({ParameterKind.IMAGE, ParameterKind.VIDEO, ParameterKind.AUDIO})
+"""A mask is an image, too."""
 
 
 class Binding(NamedTuple):
@@ -79,7 +90,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
                 checked = self._within(self._whole(value))
             case ParameterKind.NUMBER:
                 checked = float(self._within(self._number(value)))
-            case ParameterKind.STRING:
+            case ParameterKind.STRING | ParameterKind.IMAGE | ParameterKind.VIDEO | ParameterKind.AUDIO:
                 checked = self._text(value)
             case ParameterKind.BOOLEAN:
                 checked = self._truth(value)
@@ -90,8 +101,9 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
         """This parameter as JSON Schema 2020-12."""
         enum = list(choices or self.enum)
         schema: dict[str, Any] = {
-            "type": self.kind.value,
+            "type": "string" if self.kind.is_media else self.kind.value,
             "description": self.description,
+            "contentMediaType": f"{self.kind.value}/*" if self.kind.is_media else None,
             "default": SEED_FROM_US if self.is_seed else self.default,
             "minimum": SEED_FROM_US if self.is_seed else self.minimum,
             "maximum": self.maximum,
@@ -168,6 +180,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
                 return "text"
             case ParameterKind.BOOLEAN:
                 return "true or false"
+            case ParameterKind.IMAGE | ParameterKind.VIDEO | ParameterKind.AUDIO:
+                return f"{self.kind.value}: the id of an upload, a data URL or an http(s) URL"
 
     def _bounds(self) -> str:
         low = "" if self.minimum is None else f" from {_plain(self.minimum)}"

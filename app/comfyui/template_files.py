@@ -24,12 +24,16 @@ _NUMERIC: Final = frozenset({ParameterKind.INTEGER, ParameterKind.NUMBER})
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A template without its graph and name. `output_prefix` is where the service puts the place for output files."""
+    """A template without its graph and name. `output_prefix` is where the service puts the place for output files.
+
+    `aliases` are other names it is known by; they may hold a slash, as names of older front ends do.
+    """
 
     title: str = ""
     description: str = ""
     parameters: tuple[Parameter, ...]
     output_prefix: tuple[Binding, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 def read_definition(raw: object) -> Definition:

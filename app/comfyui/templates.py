@@ -58,6 +58,7 @@ class Template:
     workflow: Workflow
     parameters: Mapping[str, Parameter]
     output_prefix_bindings: tuple[Binding, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     def parameter(self, spelling: str) -> Parameter | None:
         """The parameter of this name, in camelCase or snake_case."""
@@ -147,7 +148,9 @@ def build_template(name: str, workflow: object, definition: object) -> Template:
         raise TemplateError(_under("/definition", problems))
     parameters = {parameter.name: parameter for parameter in outline.parameters}
     title = outline.title or name
-    return Template(name, title, outline.description, graph, MappingProxyType(parameters), outline.output_prefix)
+    return Template(
+        name, title, outline.description, graph, MappingProxyType(parameters), outline.output_prefix, outline.aliases
+    )
 
 
 def load_builtin() -> Mapping[str, Template]:
