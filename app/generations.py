@@ -32,7 +32,7 @@ from app.records import ErrorCode, Generation, Output, Status
 from app.requests import Prepared, Preparer, Request, again
 from app.storage import Storage
 from app.tracking import Tracker
-from app.watching import START, Watch, opening
+from app.watching import START, Patience, Watch, opening
 
 __all__ = ["GenerationFilter", "Generations", "Position", "Request", "Shown", "Submitted"]
 
@@ -90,7 +90,7 @@ class Generations:
         self._max_pending, self._accept_when_down = max_pending, accept_when_down
         self._submit_wait_s = submit_wait_s
         self._room, self._counted_at = 0, float("-inf")
-        self._waits: set[asyncio.Timeout] = set()
+        self._patience = Patience()
 
     async def submit(self, request: Request) -> Submitted:
         """Put a generation durably on record, then hand it on. Committed before ComfyUI hears of it.
@@ -214,22 +214,15 @@ class Generations:
 
     async def wait(self, generation_id: str, timeout_s: float) -> Shown:
         """The generation when it has ended, or after `timeout_s` as it stands then."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s) as limit, self.watch(generation_id) as watch:
-                self._waits.add(limit)
-                try:
-                    async for entry in watch:
-                        if isinstance(entry.event, Completed | Failed | Canceled):
-                            return Shown(entry.event.record, entry.event)
-                finally:
-                    self._waits.discard(limit)
+        async with self._patience.at_most(timeout_s), self.watch(generation_id) as watch:
+            async for entry in watch:
+                if isinstance(entry.event, Completed | Failed | Canceled):
+                    return Shown(entry.event.record, entry.event)
         return await self.get(generation_id)
 
     def end_waits(self) -> None:
-        """Have everybody who waits answered now: the service stops."""
-        for limit in self._waits:
-            if not limit.expired():
-                limit.reschedule(0)
+        """Have everybody who waits answered now, and who comes later: the service stops."""
+        self._patience.end()
 
     async def cancel(self, generation_id: str) -> Shown:
         """Ask for its end. Pending ones end at once; others when ComfyUI no longer has them."""

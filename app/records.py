@@ -84,12 +84,24 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
 
 
+class InputFile(msgspec.Struct, frozen=True):
+    """A file that the workflow takes in. `name` is what the graph calls it, the same at every server: it is made of
+    the content. `location` is the storage's own key.
+    """
+
+    name: str
+    location: str
+    mime_type: str
+    size_bytes: int
+
+
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """Our record of one requested run, without the workflow itself (that is read by its own call).
 
     `version` grows by one with every durable change and guards against two writers. `step`, `total_steps` and
     `percentage` are those of the last durable change; live ones are on the event bus. `idempotency_key` is the
     caller's name for the request, and `fingerprint` tells whether a second request of that name asks for the same.
+    `template_version` is that of a caller's own template; built-in ones have the service's.
     """
 
     id: str
@@ -98,6 +110,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     attempt: int = 1
     template: str | None = None
+    template_version: int | None = None
     params: dict[str, Any] = {}
     prompt_text: str | None = None
     seed: int | None = None
@@ -106,6 +119,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str | None = None
     batch_id: str | None = None
     metadata: dict[str, Any] = {}
+    inputs: tuple[InputFile, ...] = ()
     deadline_at: float | None = None
     idempotency_key: str | None = None
     fingerprint: str | None = None

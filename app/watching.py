@@ -1,10 +1,12 @@
 """What one watcher gets: an opening that tells where things stand, then what is news to him.
 
-Pure, but for the subscription it reads. The opening is `connected`, and for a generation that is over also its end.
+The opening is `connected`, and for a generation that is over also its end. How long one waits is here, too.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -71,3 +73,29 @@ def opening(record: Generation, newest: Entry, after: str | None) -> tuple[Entry
 def ending(record: Generation) -> Event:
     """The terminal event of a finished record, made from the record alone."""
     return end_event(progress.at_rest(record), record)
+
+
+class Patience:
+    """How long those who wait for an end still may."""
+
+    def __init__(self) -> None:
+        self._limits: set[asyncio.Timeout] = set()
+        self._is_over = False
+
+    @contextlib.asynccontextmanager
+    async def at_most(self, timeout_s: float) -> AsyncIterator[None]:
+        """Leave the block after `timeout_s`, or when patience ends; neither raises anything."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0 if self._is_over else timeout_s) as limit:
+                self._limits.add(limit)
+                try:
+                    yield
+                finally:
+                    self._limits.discard(limit)
+
+    def end(self) -> None:
+        """Everybody leaves now, and who comes later does not stay."""
+        self._is_over = True
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(0)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from app.db.columns import Instant, Json, SafeText, StatusText, WideInteger
-from app.records import Failure, Output, Status
+from app.records import Failure, InputFile, Output, Status
 
 JsonObject = dict[str, Any]
 
@@ -53,6 +53,7 @@ class GenerationRow(SQLModel, table=True):
     version: int = Field(sa_type=sa.BigInteger)
     attempt: int = Field(sa_type=sa.BigInteger)
     template: str | None = Field(sa_type=SafeText)
+    template_version: int | None = Field(sa_type=sa.BigInteger)
     params: JsonObject = Field(sa_column=sa.Column("params", Json(JsonObject), nullable=False))
     prompt_text: str | None = Field(sa_type=SafeText)
     seed: int | None = Field(sa_type=WideInteger)
@@ -62,6 +63,7 @@ class GenerationRow(SQLModel, table=True):
     batch_id: str | None = Field(sa_type=SafeText)
     # The attribute `metadata` of a table class is SQLAlchemy's own.
     caller_metadata: JsonObject = Field(sa_column=sa.Column("metadata", Json(JsonObject), nullable=False))
+    inputs: list[JsonObject] = Field(sa_column=sa.Column("inputs", Json(tuple[InputFile, ...]), nullable=False))
     deadline_at: float | None = Field(sa_type=Instant)
     idempotency_key: str | None = Field(sa_type=SafeText)
     fingerprint: str | None = Field(sa_type=SafeText)
@@ -86,7 +88,64 @@ class GenerationRow(SQLModel, table=True):
     request: JsonObject = Field(sa_column=sa.Column("request", Json(JsonObject), nullable=False))
 
 
+class UploadRow(SQLModel, table=True):
+    """A file somebody gave us to take in. One row per content: the same bytes again are the same upload."""
+
+    __tablename__: ClassVar[str] = "uploads"
+    __table_args__: ClassVar[tuple[sa.schema.SchemaItem, ...]] = (sa.UniqueConstraint("sha256"),)
+
+    id: str = Field(primary_key=True, sa_type=SafeText)
+    sha256: str = Field(sa_type=SafeText)
+    kind: str = Field(sa_type=SafeText)
+    mime_type: str = Field(sa_type=SafeText)
+    filename: str = Field(sa_type=SafeText)
+    size_bytes: int = Field(sa_type=sa.BigInteger)
+    width: int | None = Field(sa_type=sa.BigInteger)
+    height: int | None = Field(sa_type=sa.BigInteger)
+    location: str = Field(sa_type=SafeText)
+    created_at: float = Field(sa_type=Instant)
+
+
+class TemplateRow(SQLModel, table=True):
+    """A version of a caller's own template. What ran stays readable: a removed template keeps its rows."""
+
+    __tablename__: ClassVar[str] = "templates"
+
+    name: str = Field(primary_key=True, sa_type=SafeText)
+    version: int = Field(primary_key=True, sa_type=sa.BigInteger)
+    created_at: float = Field(sa_type=Instant)
+    removed_at: float | None = Field(sa_type=Instant)
+    definition: JsonObject = Field(sa_column=sa.Column("definition", Json(JsonObject), nullable=False))
+    workflow: JsonObject = Field(sa_column=sa.Column("workflow", Json(JsonObject), nullable=False))
+
+
+class ProjectRow(SQLModel, table=True):
+    """A caller's name for generations that belong together."""
+
+    __tablename__: ClassVar[str] = "projects"
+
+    id: str = Field(primary_key=True, sa_type=SafeText)
+    title: str | None = Field(sa_type=SafeText)
+    # The attribute `metadata` of a table class is SQLAlchemy's own.
+    caller_metadata: JsonObject = Field(sa_column=sa.Column("metadata", Json(JsonObject), nullable=False))
+    created_at: float = Field(sa_type=Instant)
+
+
+class TimingRow(SQLModel, table=True):
+    """How long the nodes of a kind of run took lately. `profile` names what is alike enough to be compared."""
+
+    __tablename__: ClassVar[str] = "timings"
+
+    profile: str = Field(primary_key=True, sa_type=SafeText)
+    samples: JsonObject = Field(sa_column=sa.Column("samples", Json(JsonObject), nullable=False))
+    updated_at: float = Field(sa_type=Instant)
+
+
 GENERATIONS: Final = SQLModel.metadata.tables["generations"]
+UPLOADS: Final = SQLModel.metadata.tables["uploads"]
+TEMPLATES: Final = SQLModel.metadata.tables["templates"]
+PROJECTS: Final = SQLModel.metadata.tables["projects"]
+TIMINGS: Final = SQLModel.metadata.tables["timings"]
 _C: Final = GENERATIONS.c
 # By status first although that is always the same: without it SQLite takes the index by status, and sorts.
 _partial("ix_generations_waiting", _C.status, _C.priority.desc(), _C.created_at, _C.id, where="backend IS NULL")

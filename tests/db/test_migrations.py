@@ -50,7 +50,7 @@ async def test_an_empty_database_has_no_revision_and_gets_the_newest(empty_datab
     after = await asyncio.to_thread(current_revision, empty_database_url)
 
     assert before is None
-    assert after == "20261121_generations"
+    assert after == "20261122_library"
 
 
 async def test_migrating_again_keeps_what_is_there(database_url: str) -> None:
