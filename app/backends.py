@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -41,6 +42,10 @@ SLOW_S: Final = 1.0
 
 SETTLE_CHECK_S: Final = 0.01
 
+SOCKET_GRACE_S: Final = 3.0
+"""How long work waits for the socket that would tell of it, on a server that answers: reconnecting takes 0.3 s. After
+that polling has to do."""
+
 PROBE_INTERVAL_S: Final = 2.0
 """How often a server without a live socket is asked over HTTP whether it is there."""
 
@@ -49,6 +54,7 @@ class Backend:
     """One ComfyUI server. `in_flight` holds the ids of our generations that occupy it.
 
     `is_up`: it answered lately, over the socket or HTTP. `last_error` is one sentence without an address.
+    `unheard_since`: when its socket was lost, or the server came up without one (monotonic seconds).
     """
 
     def __init__(self, client: ComfyClient, listener: Listener, max_in_flight: int | None) -> None:
@@ -64,6 +70,7 @@ class Backend:
         self._pace_s, self._freed_at = SLOW_S, 0.0
         self._mute_client_id = str(uuid.uuid4())
         self._accepted_at: float | None = None
+        self.unheard_since = float("-inf")
         self._stuck_prompt_id: str | None = None
         self.awake = asyncio.Event()
 
@@ -89,7 +96,12 @@ class Backend:
 
     @property
     def free_slots(self) -> int:
-        return max(0, self.depth - len(self.in_flight)) if self.is_healthy else 0
+        return max(0, self.depth - len(self.in_flight)) if self.is_healthy and not self.is_worth_a_wait else 0
+
+    @property
+    def is_worth_a_wait(self) -> bool:
+        """Whether the socket that would tell of a prompt is away, and likely to be back in a moment."""
+        return self.listener.client_id is None and time.monotonic() - self.unheard_since < SOCKET_GRACE_S
 
     @property
     def depth(self) -> int:
@@ -143,6 +155,8 @@ class Backend:
             self.went_down(error)
             return
         if not self.is_up:
+            self.unheard_since = time.monotonic()
+            self.listener.hurry()
             log.info("backend is up", extra={"action": "backend_up", "backend": self.name, "version": self.version})
         self.is_up, self.last_error = True, None
 
@@ -175,8 +189,11 @@ class BackendPool:
 
         def connected(_: str) -> None:
             self._backends[name].awake.set()
+            if self._backends[name].is_up:
+                self.on_up(self._backends[name])
 
         def gap(_: str) -> None:
+            self._backends[name].unheard_since = time.monotonic()
             self.on_gap(self._backends[name])
             self._backends[name].awake.set()
 

@@ -132,7 +132,8 @@ async def _engine(stack: AsyncExitStack, settings: Settings) -> _Engine:
     storage = LocalStorage(settings.data_dir)
     await storage.sweep()
     finisher = Finisher(storage, settings.keep_timeout_s, settings.max_output_bytes)
-    tracker = Tracker(repository, bus, finisher, Limits(settings.max_attempts, settings.lost_grace_s))
+    limits = Limits(settings.max_attempts, settings.lost_grace_s)
+    tracker = Tracker(repository, bus, finisher, limits, stuck_after_s=settings.stuck_after_s)
     pool = await stack.enter_async_context(open_pool(settings, tracker.on_message, tracker.speaks_to))
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     dispatcher = Dispatcher(repository, pool, tracker, owner)

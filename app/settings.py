@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     stall_timeout_s: float = Field(
         default=300, gt=0, description="seconds without any sign of life that end a running prompt as `stalled`"
     )
+    stuck_after_s: float = Field(
+        default=30, gt=0, description="seconds ComfyUI may hold on to a prompt that was given up before it gets no more"
+    )
     lost_grace_s: float = Field(
         default=3, ge=0, le=3600, description="seconds a prompt must be in neither queue nor history to count as lost"
     )

@@ -46,12 +46,12 @@ T = TypeVar("T")
 CANCEL_TOLD_S: Final = 2.0
 """How long the answer to a cancel waits for the new status; a follower that fetches files is busy for longer."""
 
-FREEING_S: Final = 30.0
-"""How long a backend may hold on to a prompt that was given up before it counts as stuck."""
-
 
 class Tracker:
-    """`on_freed` is called when a backend has room again; `on_pending` when a prompt must be submitted anew."""
+    """`on_freed` is called when a backend has room again; `on_pending` when a prompt must be submitted anew.
+
+    `stuck_after_s`: how long a backend may hold on to a prompt that was given up before it counts as stuck.
+    """
 
     def __init__(
         self,
@@ -60,12 +60,14 @@ class Tracker:
         finisher: Finisher,
         limits: Limits,
         *,
+        stuck_after_s: float,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = clock.now,
     ) -> None:
         self._repository, self._recorder = repository, Recorder(repository)
         self._bus, self._finisher, self._limits = bus, finisher, limits
         self._monotonic, self._wall = monotonic, wall
+        self._stuck_after_s = stuck_after_s
         self._jobs: dict[str, Job] = {}
         self._group: asyncio.TaskGroup | None = None
         self._started = asyncio.Event()
@@ -261,7 +263,7 @@ class Tracker:
             return self._jobs.get(job.record.prompt_id) is not job
 
         if job.record.is_terminal:
-            await canceling.free_backend(job.backend, job.record.prompt_id, FREEING_S)
+            await canceling.free_backend(job.backend, job.record.prompt_id, self._stuck_after_s)
         else:
             await canceling.take_away(job.backend, job.record.prompt_id, is_over, lambda: job.is_submitting)
 

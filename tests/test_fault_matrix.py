@@ -12,6 +12,7 @@ from tests.conftest import MakeSettings
 from tests.faults.moments import MOMENTS, Moment
 from tests.faults.strikes import STRIKES, Strike
 from tests.faults.watcher import watch_like_a_browser
+from tests.process import KillableService, free_port
 from tests.service import TERMINAL, Service
 
 
@@ -25,7 +26,8 @@ async def test_a_fault_at_any_moment_changes_nothing_but_the_time(
         settings = make_settings(
             comfyui_urls={"gpu-0": comfy.url}, max_in_flight=moment.max_in_flight, database_timeout_s=0.5
         )
-        async with Service(settings) as api:
+        service = KillableService(settings, port=free_port()) if strike.kills else Service(settings)
+        async with service as api:
             strike.before(comfy)
             answer = await moment.reach(api, comfy)
             watcher = asyncio.create_task(watch_like_a_browser(api, answer["id"]))

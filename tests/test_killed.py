@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import Counter
 
 import pytest
@@ -11,17 +10,11 @@ import pytest
 from app.comfyui.simulator import Simulator, SimulatorOptions
 from tests.conftest import MakeSettings
 from tests.faults.watcher import watch_like_a_browser
-from tests.process import KillableService
+from tests.process import KillableService, free_port
 from tests.service import TERMINAL
 from tests.waiting import until
 
 GENERATIONS = 50
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.timeout(150)

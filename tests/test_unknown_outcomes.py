@@ -81,13 +81,40 @@ async def test_a_fork_that_ignores_our_prompt_id_is_followed_under_its_own(api: 
     assert answer["comfyuiPromptId"] == record["comfyuiPromptId"]
 
 
-async def test_a_prompt_that_runs_for_ever_is_stalled_and_its_backend_gets_no_more_work(
+async def test_a_prompt_that_runs_for_ever_is_stalled_and_its_backend_gets_no_more_work_until_it_is_restarted(
     serve: Serve, comfy: Simulator
 ) -> None:
-    api = await serve(stall_timeout_s=0.5)
+    api = await serve(stall_timeout_s=0.5, stuck_after_s=0.5)
     comfy.faults.dead_worker = True
 
     stuck = await api.finished((await api.generate(**REQUEST))["id"])
+    [backend] = api.app.state.services.health.pool.all
+    await until(lambda: not backend.is_healthy)
+    readiness = (await api.http.get("/readyz")).json()
+    waiting = await api.generate(**REQUEST | {"seed": 2})
+    submits = comfy.submits
+    comfy.faults.dead_worker = False
+    await comfy.restart()
+    record = await api.finished(waiting["id"])
 
-    assert stuck["status"] == "failed"
-    assert stuck["error"]["code"] == "stalled"
+    assert (stuck["status"], stuck["error"]["code"]) == ("failed", "stalled")
+    assert readiness["ready"] is False
+    assert "restart" in readiness["backends"]["gpu-0"]["lastError"]
+    assert (waiting["status"], submits) == ("pending", 1)
+    assert record["status"] == "succeeded"
+    assert (await api.record(stuck["id"]))["error"]["code"] == "stalled"
+
+
+async def test_a_prompt_that_arrives_while_the_socket_is_away_waits_for_it_and_is_heard(
+    serve: Serve, comfy: Simulator
+) -> None:
+    api = await serve(poll_interval_s=30, silence_s=30)
+    [backend] = api.app.state.services.health.pool.all
+    await until(lambda: backend.is_listening)
+
+    await comfy.drop_sockets()
+    await until(lambda: backend.listener.client_id is None)
+    events = await api.events((await api.generate(**REQUEST | {"steps": 20}))["id"])
+
+    assert len({event["step"] for event in events if event["type"] == "progress"}) > 5
+    assert events[-1]["type"] == "complete"

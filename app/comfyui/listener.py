@@ -9,6 +9,7 @@ and only as long as the server answers on it. What was said in between is lost i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -133,6 +134,7 @@ class Listener:
         self._session: _Session | None = None
         self._failed_in_a_row = 0
         self._unanswered = 0
+        self._hurried = asyncio.Event()
 
     @property
     def client_id(self) -> str | None:
@@ -151,11 +153,19 @@ class Listener:
             session.end = reason
             session.deadline.reschedule(asyncio.get_running_loop().time())
 
+    def hurry(self) -> None:
+        """The server was seen to be there: do not sit out a pause that grew while it was not."""
+        if self._session is None and self._failed_in_a_row > 1:
+            self._hurried.set()
+
     async def run(self) -> None:
         """Listen for ever; ends only by being cancelled, or with what a callback raised."""
         while True:
             await self._connection()
-            await asyncio.sleep(pause_s(self._failed_in_a_row, self._options, self._jitter()))
+            self._hurried.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s(self._failed_in_a_row, self._options, self._jitter())):
+                    await self._hurried.wait()
 
     async def _connection(self) -> None:
         """One socket from its opening to its end."""

@@ -8,23 +8,28 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from app.comfyui.simulator import LostReply, Simulator
+from tests.process import KillableService
 from tests.service import Service
 
 AWAY_S = 0.8
 """How long something stays away: several polls."""
+
+LOCKED_S = 2.0
+"""How long the database is locked: several times the limit of a statement, which is half a second here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
     """`before` is set up ahead of the generation; `during` happens at the moment, before it may go on.
 
-    `loses_prompts`: ComfyUI forgets what it had, so that another attempt is due.
+    `loses_prompts`: ComfyUI forgets what it had, so that another attempt is due. `kills`: the service is a process.
     """
 
     name: str
     during: Callable[[Service, Simulator], Awaitable[None]]
     before: Callable[[Simulator], None] = lambda _: None
     loses_prompts: bool = False
+    kills: bool = False
 
 
 async def _nothing(_: Service, __: Simulator) -> None:
@@ -94,6 +99,12 @@ async def _restart_service(api: Service, _: Simulator) -> None:
     await api.start()
 
 
+async def _kill_service(api: Service, _: Simulator) -> None:
+    assert isinstance(api, KillableService)
+    await api.kill()
+    await api.start()
+
+
 async def _lock_database(api: Service, comfy: Simulator) -> None:
     """SQLite's writer lock held by somebody else, while the generation goes on."""
     path = api.settings.database_url.get_secret_value().removeprefix("sqlite:///")
@@ -101,7 +112,7 @@ async def _lock_database(api: Service, comfy: Simulator) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
         comfy.release()
-        await asyncio.sleep(AWAY_S)
+        await asyncio.sleep(LOCKED_S)
     finally:
         connection.rollback()
         connection.close()
@@ -122,5 +133,6 @@ STRIKES = (
     Strike("comfyui away", _comfyui_away, loses_prompts=True),
     Strike("connections refused", _refuse_connections),
     Strike("service restarted", _restart_service),
+    Strike("service killed -9", _kill_service, kills=True),
     Strike("database locked", _lock_database),
 )
