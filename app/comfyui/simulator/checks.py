@@ -114,7 +114,7 @@ class InputChecks:
         if convert is not None:
             try:
                 value = self.inputs[name] = convert(value)
-            except (ValueError, TypeError) as failure:
+            except (ValueError, TypeError, OverflowError) as failure:
                 return _conversion_problem(name, config, value, failure)
         if name in self.node.complains_about:
             return None

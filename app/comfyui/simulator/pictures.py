@@ -65,6 +65,13 @@ def blend(before: Image.Image, after: Image.Image, strength: float, mask: Image.
     return Image.composite(mixed, before, mask.convert("L").resize(before.size).filter(ImageFilter.BoxBlur(2)))
 
 
+def guided(picture: Image.Image, hint: Image.Image, strength: float) -> Image.Image:
+    """The outlines of `hint` drawn over `picture`, the plainer the higher `strength` is (0..1)."""
+    outlines = hint.convert("L").resize(picture.size).filter(ImageFilter.FIND_EDGES)
+    drawn = outlines.point(lambda edge: round(min(255, 3 * edge) * min(1.0, strength)))
+    return Image.composite(Image.new("RGB", picture.size, (255, 255, 255)), picture, drawn)
+
+
 def encode(picture: Image.Image, image_format: str) -> bytes:
     """JPEG or PNG bytes, fast rather than small."""
     out = io.BytesIO()

@@ -9,6 +9,7 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from app.comfyui.simulator.folders import KINDS
+from app.comfyui.simulator.nodes.files import FILE_INPUTS
 from app.comfyui.simulator.web import Call, Routes, answer, empty, text
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from app.comfyui.simulator.server import Server
 
 _GIB = 1024**3
-_LOADS_FILES = ("LoadImage", "LoadImageMask")
 
 
 async def get_system_stats(call: Call) -> Response:
@@ -64,12 +64,20 @@ async def get_object_info_of(call: Call) -> Response:
 
 
 def _definition(server: Server, name: str) -> dict[str, Any]:
+    """As packaged, but for the input files there are."""
     definition = dict(server.nodes[name].definition)
-    if name in _LOADS_FILES:
+    if name in FILE_INPUTS:
         required = dict(definition["input"]["required"])
-        required["image"] = [sorted(server.folders.names("input")), *required["image"][1:]]
+        required[FILE_INPUTS[name]] = _listing(required[FILE_INPUTS[name]], sorted(server.folders.names("input")))
         definition["input"] = definition["input"] | {"required": required}
     return definition
+
+
+def _listing(spec: list[Any], names: list[str]) -> list[Any]:
+    """An input's choices replaced, in whichever of the two spellings it has (`nodes.models.options_of`)."""
+    if isinstance(spec[0], list):
+        return [names, *spec[1:]]
+    return [spec[0], {**spec[1], "options": names}]
 
 
 async def get_models(call: Call) -> Response:

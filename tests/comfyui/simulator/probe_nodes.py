@@ -130,12 +130,6 @@ def _save(run: Run, given: Inputs) -> Outputs:
     return Outputs(ui={given.get("ui_key", "audio"): [new.as_item()]})
 
 
-def _save_video(run: Run, given: Inputs) -> Outputs:
-    new = next(iter(run.folders.new_files(given["filename_prefix"], ".mp4", "output", 1, (0, 0))))
-    new.path.write_bytes(b"video")
-    return Outputs(ui={"images": [new.as_item()], "animated": [True]})
-
-
 def _expand(run: Run, given: Inputs) -> Outputs:
     prefix = f"{run.node_id}.0.0."
     steps = {"steps": given["steps"], "delay_ms": given["delay_ms"], "width": 64, "height": 64, "batch_size": 1}
@@ -185,10 +179,6 @@ def _blocked(_: Run, given: Inputs) -> Outputs:
     return Outputs(values=[Blocked(given["message"] or None)])
 
 
-def _passes(name: str) -> Any:
-    return lambda _, given: Outputs(values=[given[name]])
-
-
 def _model(_: Run, given: Inputs) -> Outputs:
     return Outputs(values=[Model(f"probe {given['seed']}")])
 
@@ -228,14 +218,6 @@ _TABLE: list[_Row] = [
     ("ProbeExpand", _expand, _EXPAND, "IMAGE", {}),
     ("ProbeTinyModel", _model, _MODEL, "MODEL", {}),
     ("ProbeTinyCond", _conditioning, _MODEL | {"text": TEXT}, "CONDITIONING", {}),
-    ("CreateVideo", _passes("images"), {"images": IMAGE, "fps": ["FLOAT", {}]}, "VIDEO", {}),
-    (
-        "SaveVideo",
-        _save_video,
-        {"video": ["VIDEO"], "filename_prefix": TEXT, "format": TEXT, "codec": TEXT},
-        "",
-        {"is_output": True},
-    ),
 ]
 
 PROBE_NODES: dict[str, Node] = {

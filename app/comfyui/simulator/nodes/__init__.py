@@ -7,31 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.comfyui.simulator.nodes import images, loaders, sampling, saving
+from app.comfyui.simulator.nodes import images, loaders, masks, meshes, sampling, saving, sounds, videos
 from app.comfyui.simulator.nodes.base import Node
+from app.comfyui.simulator.nodes.files import FILE_INPUTS, file_node
 from app.comfyui.simulator.nodes.models import ModelNames, definitions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from app.comfyui.simulator.nodes.base import NodeFunction
 
-FUNCTIONS: dict[str, NodeFunction] = loaders.FUNCTIONS | sampling.FUNCTIONS | images.FUNCTIONS | saving.FUNCTIONS
+_FAMILIES = (loaders, sampling, images, masks, videos, sounds, meshes, saving)
+FUNCTIONS: dict[str, NodeFunction] = {name: each for family in _FAMILIES for name, each in family.FUNCTIONS.items()}
 
 
 def standard_nodes(models: ModelNames) -> dict[str, Node]:
     """All built-in node classes by name."""
     known = definitions(models)
-    return {name: _node(name, function, known) for name, function in FUNCTIONS.items()}
-
-
-def _node(name: str, function: NodeFunction, known: Mapping[str, Mapping[str, object]]) -> Node:
-    if name not in images.LOADS_FILES:
-        return Node(definition=known[name], function=function)
-    return Node(
-        definition=known[name],
-        function=function,
-        fingerprint=images.file_fingerprint,
-        complaint=images.file_complaint,
-        complains_about=frozenset({"image"}),
-    )
+    return {
+        name: file_node(known[name], function, FILE_INPUTS[name])
+        if name in FILE_INPUTS
+        else Node(definition=known[name], function=function)
+        for name, function in FUNCTIONS.items()
+    }

@@ -5,21 +5,14 @@ The only nodes that draw. Pictures are Pillow images, one per element of the bat
 
 from __future__ import annotations
 
-from hashlib import sha256
-from typing import TYPE_CHECKING
+from PIL import Image, ImageOps, ImageSequence
 
-from PIL import Image, ImageOps
-
-from app.comfyui.simulator import pictures
-from app.comfyui.simulator.folders import Outside
+from app.comfyui.simulator import motion, pictures
 from app.comfyui.simulator.nodes.base import Inputs, NodeFunction, Outputs, Run
 from app.comfyui.simulator.nodes.values import Latent, Masks, Pictures
 
-if TYPE_CHECKING:
-    from app.comfyui.simulator.folders import Folders
-
-LOADS_FILES = ("LoadImage", "LoadImageMask")
-_CHANNELS = {"alpha": "A", "red": "R", "green": "G", "blue": "B"}
+# A picture without transparency has no mask of its own: ComfyUI gives one of this size.
+_NO_MASK_SIZE = (64, 64)
 _ENLARGED_BY_MODEL = 4
 _RESAMPLING = {
     "nearest-exact": Image.Resampling.NEAREST,
@@ -32,7 +25,10 @@ _RESAMPLING = {
 
 def _decode(_: Run, given: Inputs) -> Outputs:
     latent: Latent = given["samples"]
-    return Outputs(values=[tuple(_drawn(latent, index) for index in range(latent.batch_size))])
+    drawn = [_drawn(latent, index) for index in range(latent.batch_size)]
+    if latent.frames == 1:
+        return Outputs(values=[tuple(drawn)])
+    return Outputs(values=[tuple(frame for picture in drawn for frame in _filmed(latent, picture))])
 
 
 def _drawn(latent: Latent, index: int) -> Image.Image:
@@ -42,10 +38,20 @@ def _drawn(latent: Latent, index: int) -> Image.Image:
     if not latent.recipe:
         return before or Image.new("RGB", size, (127, 127, 127))
     painted = pictures.paint(f"{latent.recipe}|{index}", size, latent.caption)
+    for guide in latent.guides:
+        painted = pictures.guided(painted, guide.pictures[min(index, len(guide.pictures) - 1)], guide.strength)
     if before is None:
         return painted
     mask = latent.masks[min(index, len(latent.masks) - 1)] if latent.masks else None
     return pictures.blend(before, painted, latent.strength, mask)
+
+
+def _filmed(latent: Latent, picture: Image.Image) -> list[Image.Image]:
+    """The frames of a video of this picture, or of the one that it begins with."""
+    if not latent.start:
+        return motion.frames_of(latent.recipe, picture, latent.frames)
+    first = ImageOps.fit(latent.start[0], picture.size, Image.Resampling.BILINEAR)
+    return motion.frames_of(latent.recipe, first, latent.frames, first)
 
 
 def _encode(_: Run, given: Inputs) -> Outputs:
@@ -64,32 +70,24 @@ def _empty_image(_: Run, given: Inputs) -> Outputs:
 
 
 def _load_image(run: Run, given: Inputs) -> Outputs:
+    """All frames of an animation that have the size of the first, as ComfyUI takes them."""
     with Image.open(run.folders.find(given["image"])) as opened:
-        whole = ImageOps.exif_transpose(opened).convert("RGBA")
-    return Outputs(values=[(whole.convert("RGB"),), (ImageOps.invert(whole.getchannel("A")),)])
+        frames = [_upright(frame) for frame in ImageSequence.Iterator(opened)]
+    shown = [frame for frame in frames if frame.size == frames[0].size]
+    return Outputs(values=[tuple(frame.convert("RGB") for frame in shown), tuple(map(_transparency, shown))])
 
 
-def _load_mask(run: Run, given: Inputs) -> Outputs:
-    with Image.open(run.folders.find(given["image"])) as opened:
-        channel = opened.convert("RGBA").getchannel(_CHANNELS[given["channel"]])
-    return Outputs(values=[(ImageOps.invert(channel) if given["channel"] == "alpha" else channel,)])
+def _upright(frame: Image.Image) -> Image.Image:
+    """As a camera held it, with 8 bits a channel."""
+    turned = ImageOps.exif_transpose(frame)
+    if turned.mode.startswith("I"):
+        return turned.convert("I").point(lambda level: level * (1 / 255)).convert("L")
+    return turned.convert("RGBA") if turned.has_transparency_data else turned.convert("RGB")
 
 
-def file_complaint(folders: Folders, given: Inputs) -> str | None:
-    """Why a file cannot be loaded, told when the prompt is posted."""
-    try:
-        is_there = isinstance(given.get("image"), str) and folders.find(given["image"]).is_file()
-    except Outside:
-        is_there = False
-    return None if is_there or isinstance(given.get("image"), list) else f"Invalid image file: {given.get('image')}"
-
-
-def file_fingerprint(folders: Folders, given: Inputs) -> str | None:
-    """The file's content: another picture of the same name is not taken from the cache."""
-    try:
-        return sha256(folders.find(given["image"]).read_bytes()).hexdigest()
-    except (OSError, TypeError, KeyError, Outside):
-        return None
+def _transparency(frame: Image.Image) -> Image.Image:
+    """White where the picture is transparent."""
+    return ImageOps.invert(frame.getchannel("A")) if frame.mode == "RGBA" else Image.new("L", _NO_MASK_SIZE, 0)
 
 
 def _resize(_: Run, given: Inputs) -> Outputs:
@@ -123,6 +121,11 @@ def _scaled(before: Pictures, by: float, method: Image.Resampling) -> Pictures:
     return tuple(picture.resize(size, method) for picture in before)
 
 
+def _repeat(_: Run, given: Inputs) -> Outputs:
+    before: Pictures = given["image"]
+    return Outputs(values=[before * given["amount"]])
+
+
 def _invert(_: Run, given: Inputs) -> Outputs:
     return Outputs(values=[tuple(ImageOps.invert(picture) for picture in given["image"])])
 
@@ -134,9 +137,9 @@ FUNCTIONS: dict[str, NodeFunction] = {
     "VAEEncodeForInpaint": _encode,
     "EmptyImage": _empty_image,
     "LoadImage": _load_image,
-    "LoadImageMask": _load_mask,
     "ImageScale": _resize,
     "ImageScaleBy": _scale,
     "ImageUpscaleWithModel": _enlarge,
     "ImageInvert": _invert,
+    "RepeatImageBatch": _repeat,
 }

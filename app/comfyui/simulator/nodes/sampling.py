@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from app.comfyui.simulator import pictures
 from app.comfyui.simulator.nodes.base import Inputs, NodeFunction, Outputs, Run
 from app.comfyui.simulator.nodes.values import Conditioning, Guider, Latent, Model, Sigmas
-
-if TYPE_CHECKING:
-    pass
 
 
 def _empty_latent(_: Run, given: Inputs) -> Outputs:
@@ -34,6 +30,11 @@ def _scale_latent(_: Run, given: Inputs) -> Outputs:
     return Outputs(values=[replace(latent, width=size[0], height=size[1])])
 
 
+def _repeat_latent(_: Run, given: Inputs) -> Outputs:
+    latent: Latent = given["samples"]
+    return Outputs(values=[replace(latent, batch_size=latent.batch_size * given["amount"])])
+
+
 def _mask_latent(_: Run, given: Inputs) -> Outputs:
     return Outputs(values=[replace(given["samples"], masks=given["mask"])])
 
@@ -44,7 +45,8 @@ def _sample(run: Run, given: Inputs) -> Outputs:
     recipe = {name: str(given[name]) for name in settings} | _texts(
         given["model"], given["positive"], given["negative"]
     )
-    return Outputs(values=[_run_sampler(run, given, recipe, given["steps"], given["denoise"])])
+    latent = replace(given["latent_image"], guides=given["positive"].guides)
+    return Outputs(values=[_run_sampler(run, latent, recipe, given["steps"], given["denoise"])])
 
 
 def _sample_advanced(run: Run, given: Inputs) -> Outputs:
@@ -55,7 +57,8 @@ def _sample_advanced(run: Run, given: Inputs) -> Outputs:
     )
     first, last = min(given["start_at_step"], given["steps"]), min(given["end_at_step"], given["steps"])
     strength = (last - first) / given["steps"] if last > first else 0.0
-    return Outputs(values=[_run_sampler(run, given, recipe, max(0, last - first), strength)])
+    latent = replace(given["latent_image"], guides=given["positive"].guides)
+    return Outputs(values=[_run_sampler(run, latent, recipe, max(0, last - first), strength)])
 
 
 def _sample_custom(run: Run, given: Inputs) -> Outputs:
@@ -64,8 +67,9 @@ def _sample_custom(run: Run, given: Inputs) -> Outputs:
     sigmas: Sigmas = given["sigmas"]
     recipe = {"seed": str(given["noise"]), "sampler": given["sampler"], "sigmas": sigmas.recipe, "cfg": str(guider.cfg)}
     recipe |= _texts(guider.model, guider.positive, guider.negative)
-    latent = _run_sampler(run, given, recipe, sigmas.steps, sigmas.denoise)
-    return Outputs(values=[latent, latent])
+    latent = replace(given["latent_image"], guides=guider.positive.guides)
+    sampled = _run_sampler(run, latent, recipe, sigmas.steps, sigmas.denoise)
+    return Outputs(values=[sampled, sampled])
 
 
 def _texts(model: Model, positive: Conditioning, negative: Conditioning) -> dict[str, str]:
@@ -76,8 +80,7 @@ def _texts(model: Model, positive: Conditioning, negative: Conditioning) -> dict
     } | {"caption": positive.text}
 
 
-def _run_sampler(run: Run, given: Inputs, recipe: dict[str, str], steps: int, strength: float) -> Latent:
-    latent: Latent = given["latent_image"]
+def _run_sampler(run: Run, latent: Latent, recipe: dict[str, str], steps: int, strength: float) -> Latent:
     caption = recipe.pop("caption")
     written = pictures.description(recipe | {"before": latent.recipe})
     size = (latent.width, latent.height)
@@ -102,6 +105,7 @@ def _schedule(_: Run, given: Inputs) -> Outputs:
 FUNCTIONS: dict[str, NodeFunction] = {
     "EmptyLatentImage": _empty_latent,
     "EmptySD3LatentImage": _empty_latent,
+    "RepeatLatentBatch": _repeat_latent,
     "LatentUpscale": _resize_latent,
     "LatentUpscaleBy": _scale_latent,
     "SetLatentNoiseMask": _mask_latent,

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import io
 import json
+from array import array
 from functools import partial
+from hashlib import shake_256
 from typing import TYPE_CHECKING
 
 from PIL import PngImagePlugin
 
+from app.comfyui.simulator import safetensors
 from app.comfyui.simulator.nodes.base import Inputs, NodeFunction, Outputs, Run
 from app.comfyui.simulator.nodes.values import Latent, Pictures
 from app.comfyui.simulator.pictures import LABEL
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from app.comfyui.simulator.folders import NewFile
 
 _COMPRESS_SAVED, _COMPRESS_PREVIEW = 4, 1
+_LATENT_CHANNELS = 4
 
 
 def _save_pngs(run: Run, given: Inputs, *, kind: str) -> Outputs:
@@ -45,7 +49,7 @@ def _metadata(run: Run) -> PngImagePlugin.PngInfo:
 
 def _save_animation(run: Run, given: Inputs, *, image_format: str, suffix: str) -> Outputs:
     frames: Pictures = given["images"]
-    new = _one_file(run, given["filename_prefix"], suffix, frames[0].size)
+    new = one_file(run, given["filename_prefix"], suffix, frames[0].size)
     out = io.BytesIO()
     duration_ms = round(1000 / given["fps"])
     frames[0].save(out, image_format, save_all=True, append_images=frames[1:], duration=duration_ms)
@@ -54,15 +58,22 @@ def _save_animation(run: Run, given: Inputs, *, image_format: str, suffix: str) 
 
 
 def _save_latent(run: Run, given: Inputs) -> Outputs:
+    """A safetensors file of the shape and names a real one has; its numbers are made up from the recipe."""
     latent: Latent = given["samples"]
-    new = _one_file(run, given["filename_prefix"], ".latent", (latent.width, latent.height))
-    described = {"simulator": LABEL, "width": latent.width, "height": latent.height, "recipe": latent.recipe}
-    new.path.write_text(json.dumps(described), encoding="utf-8")
+    shape = (latent.batch_size, _LATENT_CHANNELS, max(1, latent.height // 8), max(1, latent.width // 8))
+    noise = shake_256(latent.recipe.encode()).digest(shape[0] * shape[1] * shape[2] * shape[3])
+    tensors = {
+        "latent_tensor": (shape, array("f", [(level - 128) / 64 for level in noise])),
+        "latent_format_version_0": ((0,), array("f")),
+    }
+    new = one_file(run, given["filename_prefix"], ".latent", (latent.width, latent.height))
+    new.path.write_bytes(safetensors.encode(tensors, {"prompt": json.dumps(run.graph), "simulator": LABEL}))
     return Outputs(ui={"latents": [new.as_item()]})
 
 
-def _one_file(run: Run, prefix: str, suffix: str, size: tuple[int, int]) -> NewFile:
-    return next(iter(run.folders.new_files(prefix, suffix, "output", 1, size)))
+def one_file(run: Run, prefix: str, suffix: str, size: tuple[int, int] = (0, 0), kind: str = "output") -> NewFile:
+    """Where a node that saves a single file puts it."""
+    return next(iter(run.folders.new_files(prefix, suffix, kind, 1, size)))
 
 
 def _preview_any(_: Run, given: Inputs) -> Outputs:

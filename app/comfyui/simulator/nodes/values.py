@@ -6,9 +6,12 @@ Pure values. Pictures and masks are tuples of Pillow images, one per element of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from PIL.Image import Image
+
+if TYPE_CHECKING:
+    from array import array
 
 Pictures: TypeAlias = tuple[Image, ...]
 """An IMAGE: RGB pictures of one size."""
@@ -28,18 +31,28 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Guide:
+    """Pictures a control net holds the painting to; `strength` is 0..10, as in ComfyUI."""
+
+    pictures: Pictures
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
 class Conditioning:
-    """A CONDITIONING: the text, and the encoder or guidance that colours it."""
+    """A CONDITIONING: the text, the encoder or guidance that colours it, and what control nets add."""
 
     text: str
     colour: str = ""
+    guides: tuple[Guide, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Latent:
     """A LATENT: `width` x `height` in pixels; the recipe decides what its picture will look like.
 
-    `pictures` are what it was encoded from, and `strength` (0..1) how much of them was painted over.
+    `pictures` are what it was encoded from, and `strength` (0..1) how much of them was painted over. With more than one
+    of `frames` it is a video, which begins with `start` if there is one; with `seconds` it is a sound.
     """
 
     width: int
@@ -50,6 +63,10 @@ class Latent:
     pictures: Pictures = ()
     masks: Masks = ()
     strength: float = 1.0
+    guides: tuple[Guide, ...] = ()
+    frames: int = 1
+    start: Pictures = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +86,33 @@ class Sigmas:
     steps: int
     recipe: str
     denoise: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vision:
+    """A CLIP_VISION_OUTPUT: which model saw which picture."""
+
+    model: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One element of an AUDIO: samples of 16 bits, one channel."""
+
+    samples: array[int]
+    rate_hz: int
+
+
+Sounds: TypeAlias = tuple[Sound, ...]
+"""An AUDIO."""
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A VIDEO: frames, or a file as it was uploaded, which nothing here can look into."""
+
+    frames: Pictures = ()
+    fps: float = 0.0
+    sounds: Sounds = ()
+    file: bytes | None = None
