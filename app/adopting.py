@@ -22,6 +22,7 @@ from app.db.repository import Repository
 from app.jobs import Job
 from app.recording import STAMP_INTERVAL_S
 from app.records import Generation
+from app.timing import kind_of
 from app.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,9 @@ class Adopter:
             return None
         facts = {"action": "adopt", "generation_id": record.id, "prompt_id": record.prompt_id}
         log.info("generation adopted", extra={**facts, "backend": record.backend})
-        plan = workflows.plan(workflows.parse(workflow), backend.output_classes)
-        return self._tracker.watch(ours, plan, backend, is_adopted=True)
+        graph = workflows.parse(workflow)
+        plan = workflows.plan(graph, backend.output_classes)
+        return self._tracker.watch(ours, plan, backend, kind=kind_of(ours, graph, plan), is_adopted=True)
 
     async def _orphans(self) -> tuple[Generation, ...]:
         return await self._repository.orphans(self._wall() - STALE_S)

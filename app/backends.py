@@ -66,6 +66,7 @@ class Backend:
         self.version: str | None = None
         self.device: str | None = None
         self.definitions: Definitions | None = None
+        self._defined_at = float("-inf")
         self._max_in_flight = max_in_flight
         self._pace_s, self._freed_at = SLOW_S, 0.0
         self._mute_client_id = str(uuid.uuid4())
@@ -147,7 +148,7 @@ class Backend:
         """Ask the server whether it is there and, the first time, what it is. Never raises."""
         try:
             await self.client.queue_remaining()
-            if self.definitions is None:
+            if self.definitions is None or not self.is_up:
                 await self._introduce()
             if not await self._is_unstuck():
                 return
@@ -172,6 +173,19 @@ class Backend:
         stats = await self.client.system_stats()
         self.version = stats.version
         self.device = stats.devices[0].name if stats.devices else None
+        await self._define()
+
+    async def refresh(self, max_age_s: float) -> None:
+        """Read the definitions anew if they are older: models come and go. Never raises; old ones stay."""
+        if self.is_up and time.monotonic() - self._defined_at > max_age_s:
+            try:
+                await self._define()
+            except ComfyError as error:
+                facts = {"action": "define", "backend": self.name, "cause": str(error)}
+                log.warning("node definitions could not be read", extra=facts)
+
+    async def _define(self) -> None:
+        self._defined_at = time.monotonic()
         self.definitions = Definitions(await self.client.object_info())
 
 
@@ -216,29 +230,14 @@ class BackendPool:
     def get(self, name: str | None) -> Backend | None:
         return self._backends.get(name) if name is not None else None
 
-    def choose(self) -> Backend | None:
-        """The server with the most room, or None when all are full or down."""
-        best = max(self._backends.values(), key=lambda backend: backend.free_slots)
-        return best if best.free_slots else None
+    def with_room(self, able: str | None = None) -> list[Backend]:
+        """The servers that can take a prompt now, most room first; with `able` (see `Generation`) only those in it."""
+        free = [each for each in self._backends.values() if able is None or f",{each.name}," in able]
+        return sorted((each for each in free if each.free_slots), key=lambda each: -each.free_slots)
 
     @property
     def is_any_up(self) -> bool:
         return any(backend.is_up for backend in self._backends.values())
-
-    @property
-    def output_classes(self) -> frozenset[str] | None:
-        """Classes of output nodes on any server; None while none has told."""
-        known = [backend.output_classes for backend in self._backends.values() if backend.output_classes is not None]
-        return frozenset().union(*known) if known else None
-
-    def choices(self, class_type: str, input_name: str) -> tuple[str, ...]:
-        """What every server offers for this input; where they have nothing in common, what any of them does."""
-        known = [backend.definitions for backend in self.all if backend.definitions is not None]
-        offers = [each for definitions in known if (each := definitions.choices(class_type, input_name))]
-        if not offers:
-            return ()
-        common = tuple(choice for choice in offers[0] if all(choice in offer for offer in offers))
-        return common or tuple(dict.fromkeys(choice for offer in offers for choice in offer))
 
     async def settle(self, within_s: float) -> None:
         """Return when a server is there and heard, or after `within_s`: then the first caller need not wait."""

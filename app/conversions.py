@@ -8,18 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
+from app.cache_folder import CacheFolder
 from app.pictures import Conversion, PictureError, convert
-from app.storage import refusals_translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +27,6 @@ CONVERSIONS_AT_ONCE: Final = 2
 MAX_WAITING: Final = 64
 # The largest picture takes about ten seconds; past this the queue in front of it is the reason.
 TIMEOUT_S: Final = 60.0
-# Trimming goes below the limit, so that a full cache is not listed for every new file.
-_TRIM_TO: Final = 0.8
 
 
 class ConversionsBusy(PictureError):
@@ -56,21 +52,27 @@ class Conversions:
         convert: Callable[[Path, Conversion], bytes] = convert,
     ) -> None:
         self._convert = convert
-        self._cache = _CacheFolder(cache_dir, max_bytes)
+        self._cache = CacheFolder(cache_dir, max_bytes)
         self._workers = ThreadPoolExecutor(at_once, thread_name_prefix="convert")
         self._under_way: dict[Path, asyncio.Future[None]] = {}
 
-    async def converted(self, source: Path, sha256: str, conversion: Conversion) -> Path:
-        """The file of `source` (whose content has this hash) as wished; raises PictureError or StorageError."""
+    async def converted(
+        self, source: Path | Callable[[], AbstractAsyncContextManager[Path]], sha256: str, conversion: Conversion
+    ) -> Path:
+        """The file of `source` (whose content has this hash) as wished; raises PictureError or StorageError.
+
+        `source` is a path, or opens one: only where the conversion has to be made.
+        """
         target = self._cache.place(f"{sha256}-{conversion.name}")
         if target not in self._under_way and await asyncio.to_thread(self._cache.has, target):
             return target
-        work = self._under_way.get(target) or self._start(source, target, conversion)
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                await asyncio.shield(work)
-        except TimeoutError as exc:
-            raise ConversionsBusy from exc
+        async with _at_hand(source) if isinstance(source, Path) else source() as path:
+            work = self._under_way.get(target) or self._start(path, target, conversion)
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    await asyncio.shield(work)
+            except TimeoutError as exc:
+                raise ConversionsBusy from exc
         return target
 
     async def aclose(self) -> None:
@@ -98,60 +100,6 @@ class Conversions:
             self._cache.put(target, self._convert(source, conversion))
 
 
-class _CacheFolder:
-    """Files of at most `max_bytes` together, the least recently used ones removed first. For worker threads."""
-
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        self._folder, self._max_bytes = folder, max_bytes
-        self._total_bytes: int | None = None
-        self._lock = threading.Lock()
-
-    def place(self, name: str) -> Path:
-        return self._folder / name
-
-    def has(self, path: Path) -> bool:
-        """Whether it is there; asking marks it as used."""
-        try:
-            os.utime(path)
-        except OSError:
-            # A folder that cannot even be asked gets its typed error from the attempt to write.
-            return False
-        return True
-
-    def put(self, target: Path, content: bytes) -> None:
-        """Make the file appear in one step."""
-        partial = self._folder / f".{uuid4().hex}"
-        with refusals_translated(target.name):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            try:
-                partial.write_bytes(content)
-                partial.replace(target)
-            finally:
-                partial.unlink(missing_ok=True)
-            self._make_room(target, len(content))
-
-    def _make_room(self, newest: Path, size: int) -> None:
-        with self._lock:
-            if self._total_bytes is not None:
-                self._total_bytes += size
-            if self._total_bytes is None or self._total_bytes > self._max_bytes:
-                self._total_bytes = self._trim(newest)
-
-    def _trim(self, newest: Path) -> int:
-        """Count what is there and remove the oldest down to the mark; half-written leftovers are files like any."""
-        files = sorted(self._files())
-        total = sum(size for _, size, _ in files)
-        if total <= self._max_bytes:
-            return total
-        for _, size, path in files:
-            if total > self._max_bytes * _TRIM_TO and path != newest:
-                path.unlink(missing_ok=True)
-                total -= size
-        return total
-
-    def _files(self) -> Iterator[tuple[float, int, Path]]:
-        for path in self._folder.iterdir():
-            # Another thread may just have renamed its half-written file.
-            with contextlib.suppress(FileNotFoundError):
-                stat = path.stat()
-                yield stat.st_mtime, stat.st_size, path
+@contextlib.asynccontextmanager
+async def _at_hand(path: Path) -> AsyncIterator[Path]:
+    yield path

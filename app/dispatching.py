@@ -25,7 +25,10 @@ from app.db.errors import DatabaseUnavailable
 from app.db.repository import Repository
 from app.jobs import Job
 from app.observations import Accepted, Missing, Refused, Unanswered
+from app.placing import InputGone, Placer, forgotten
 from app.records import ErrorCode, Failure, Generation, Status
+from app.storage import StorageError
+from app.timing import kind_of
 from app.tracking import Tracker
 from app.verdicts import without_paths
 
@@ -48,9 +51,11 @@ class Dispatcher:
         tracker: Tracker,
         owner: str,
         *,
+        placer: Placer,
         wall: Callable[[], float] = clock.now,
     ) -> None:
         self._repository, self._pool, self._tracker, self._owner = repository, pool, tracker, owner
+        self._placer = placer
         self._wall = wall
         self._awake = asyncio.Event()
         self._has_backlog = False
@@ -66,11 +71,11 @@ class Dispatcher:
         self._has_backlog = True
         self._awake.set()
 
-    def reserve(self, generation_id: str) -> Backend | None:
+    def reserve(self, record: Generation) -> Backend | None:
         """A slot for a generation that is not stored yet; None when it has to wait its turn."""
-        backend = None if self._has_backlog else self._pool.choose()
+        backend = None if self._has_backlog else next(iter(self._pool.with_room(record.able)), None)
         if backend is not None:
-            backend.in_flight.add(generation_id)
+            backend.in_flight.add(record.id)
         return backend
 
     def claimed(self, record: Generation, backend: Backend) -> Generation:
@@ -79,8 +84,9 @@ class Dispatcher:
 
     def submit(self, record: Generation, workflow: Mapping[str, Any], backend: Backend) -> asyncio.Task[Failure | None]:
         """Watch a claimed and stored generation, then hand it to its backend; the task tells why it was refused."""
-        plan = workflows.plan(workflows.parse(workflow), backend.output_classes)
-        job = self._tracker.watch(record, plan, backend)
+        graph = workflows.parse(workflow)
+        plan = workflows.plan(graph, backend.output_classes)
+        job = self._tracker.watch(record, plan, backend, kind=kind_of(record, graph, plan))
         return self._tracker.spawn(self._submit(job, workflow), f"submit {record.id}")
 
     async def look(self) -> None:
@@ -105,38 +111,46 @@ class Dispatcher:
                 await self.look()
 
     async def _hand_out(self) -> None:
-        while self._has_backlog and (backend := self._pool.choose()) is not None:
+        while self._has_backlog and (backends := self._pool.with_room()):
             arrivals = self._arrivals
-            claimed = await self._repository.claim(
-                backend=backend.name,
-                client_id=backend.client_id,
-                owner=self._owner,
-                limit=backend.free_slots,
-                now=self._wall(),
-            )
-            if not claimed and self._arrivals == arrivals:
-                self._has_backlog = False
-            for record, workflow in claimed:
-                self.submit(record, workflow, backend)
+            taken = [await self._claim(backend) for backend in backends]
+            if any(taken) or self._arrivals != arrivals:
+                continue
+            # What is left, if anything, waits for backends that are full or down.
+            self._has_backlog = len(self._pool.all) > 1 and await self._repository.pending_count() > 0
+            return
+
+    async def _claim(self, backend: Backend) -> int:
+        """Hand a backend as much as it has room for; how much that was."""
+        claimed = await self._repository.claim(
+            backend=backend.name,
+            client_id=backend.client_id,
+            owner=self._owner,
+            limit=backend.free_slots,
+            now=self._wall(),
+        )
+        for record, workflow in claimed:
+            self.submit(record, workflow, backend)
+        return len(claimed)
 
     async def _submit(self, job: Job, workflow: Mapping[str, Any]) -> Failure | None:
         record, backend = job.record, job.backend
         try:
-            accepted = await backend.client.submit(
-                workflow,
-                prompt_id=record.prompt_id,
-                client_id=record.client_id or backend.client_id,
-                number=-float(record.priority) if record.priority else None,
-                extra_data={},
-            )
+            await self._placer.place(backend, record.inputs)
+            if job.record.status is not Status.PENDING:
+                await self._give_back(job)
+                return None
+            accepted = await self._posted(job, workflow)
         except Rejected as rejected:
             return self._refuse(job, _refusal(rejected))
         except (Incompatible, NotFound) as error:
             return self._refuse(job, Failure(ErrorCode.REJECTED, without_paths(str(error))))
+        except InputGone as error:
+            return self._refuse(job, Failure(ErrorCode.REJECTED, str(error)))
         except Unreachable as error:
             backend.went_down(error)
             await self._give_back(job)
-        except (NoAnswer, BadReply) as error:
+        except (NoAnswer, BadReply, StorageError) as error:
             # It may be queued all the same: only looking tells, and reconciling does that.
             log.warning("submission without an answer", extra={**_facts(job), "cause": str(error)})
             self._tracker.offer(job, Unanswered())
@@ -146,6 +160,28 @@ class Dispatcher:
         finally:
             job.is_submitting = False
         return None
+
+    async def _posted(self, job: Job, workflow: Mapping[str, Any]) -> AcceptedByComfy:
+        """Submit; once more, with the files placed anew, where the server turns out to have lost some."""
+        try:
+            return await self._post(job, workflow)
+        except Rejected as rejected:
+            lost = forgotten(rejected.node_errors, workflow, job.record.inputs)
+            if not lost:
+                raise
+        self._placer.forget(job.backend, lost)
+        await self._placer.place(job.backend, lost)
+        return await self._post(job, workflow)
+
+    async def _post(self, job: Job, workflow: Mapping[str, Any]) -> AcceptedByComfy:
+        record, backend = job.record, job.backend
+        return await backend.client.submit(
+            workflow,
+            prompt_id=record.prompt_id,
+            client_id=record.client_id or backend.client_id,
+            number=-float(record.priority) if record.priority else None,
+            extra_data={},
+        )
 
     def _refuse(self, job: Job, failure: Failure) -> Failure:
         self._tracker.offer(job, Refused(failure))

@@ -3,13 +3,20 @@
     AppError                    carries HTTP status, code, detail; becomes application/problem+json
     ├── InvalidRequest     422  something in the body or query is wrong; each place is named
     ├── WorkflowRejected   422  ComfyUI refused the workflow; carries its node errors
+    ├── NotPossible        422  no server could run the workflow; carries what is wrong, node by node
     ├── BodyTooLarge       413
+    ├── UnsupportedMedia   415  the file is of no type that is taken in
+    ├── UnusableFile       422  the file is of such a type, and broken or too large as a picture
+    ├── BadSource          422  what a request names as input cannot be had, or is one of the three above
     ├── MalformedBody      400  not JSON at all
     ├── Unauthorized       401
     ├── NotFound           404
     ├── KeyMismatch        422  the idempotency key is on record for another request
     ├── KeyInUse           409  the first request of this idempotency key is still being processed
     ├── StillRunning       409  it cannot be removed before ComfyUI has let go of it
+    ├── TemplateExists     409  another template has this name
+    ├── ProjectExists      409  another project has this id
+    ├── BuiltInTemplate    409  templates that ship with the service stay as they are
     ├── OutputGone         410  the record knows the file, the storage no longer has it
     ├── QueueFull          503  try again later
     ├── NoBackend          503  no ComfyUI answers, and the service is told not to accept work then
@@ -88,6 +95,19 @@ class WorkflowRejected(AppError):
         }
 
 
+class NotPossible(AppError):
+    """No server could run the workflow. `node_errors` has it node by node, in the shape of ComfyUI's own."""
+
+    status, code, title = 422, "not_possible", "No ComfyUI server could run this workflow"
+
+    def __init__(self, problems: tuple[Problem, ...], node_errors: dict[str, Any]) -> None:
+        super().__init__("; ".join(": ".join(filter(None, (each.pointer, each.message))) for each in problems[:3]))
+        self.extra = {
+            "nodeErrors": node_errors,
+            "errors": [{"pointer": problem.pointer, "message": problem.message} for problem in problems],
+        }
+
+
 class MalformedBody(AppError):
     """The body cannot be read."""
 
@@ -101,6 +121,27 @@ class BodyTooLarge(AppError):
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"The body may hold at most {max_bytes} bytes.")
+
+
+class UnsupportedMedia(AppError):
+    """The file is no picture, video or sound of a type that is taken in. `accepted` names those that are."""
+
+    status, code, title = 415, "unsupported_media_type", "The file is of no type that is taken"
+
+    def __init__(self, accepted: str) -> None:
+        super().__init__(f"The file's content is of no type that is taken, whatever its name says; send {accepted}.")
+
+
+class UnusableFile(AppError):
+    """The file says it is a picture, but it cannot be used as one."""
+
+    status, code, title = 422, "unusable_file", "The file cannot be used"
+
+
+class BadSource(AppError):
+    """What was named as input - an id, a data URL, a URL - gives no file that can be used."""
+
+    status, code, title = 422, "bad_source", "The input cannot be used"
 
 
 class Unauthorized(AppError):
@@ -150,6 +191,33 @@ class StillRunning(AppError):
     def __init__(self, generation_id: str) -> None:
         super().__init__(f"ComfyUI has not let go of {generation_id!r} yet; ask again in a moment.")
         self.headers = {"Retry-After": "2"}
+
+
+class TemplateExists(AppError):
+    """The name is taken."""
+
+    status, code, title = 409, "template_exists", "There is a template of this name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a template {name!r} already; PUT /api/templates/{name} replaces it.")
+
+
+class ProjectExists(AppError):
+    """The id is taken."""
+
+    status, code, title = 409, "project_exists", "There is a project of this id"
+
+    def __init__(self, project_id: str) -> None:
+        super().__init__(f"There is a project {project_id!r} already; use it, or take another id.")
+
+
+class BuiltInTemplate(AppError):
+    """It ships with the service."""
+
+    status, code, title = 409, "built_in_template", "A built-in template cannot be changed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} ships with the service and stays as it is; take another name for your own.")
 
 
 class OutputGone(AppError):

@@ -29,7 +29,14 @@ XML: Final = FileType(OutputKind.FILE, "application/xml")
 PLAIN_TEXT: Final = FileType(OutputKind.TEXT, "text/plain; charset=utf-8")
 LATENT: Final = FileType(OutputKind.LATENT, "application/octet-stream")
 MP3: Final = FileType(OutputKind.AUDIO, "audio/mpeg")
+MODEL_BINARY: Final = FileType(OutputKind.MODEL_3D, "application/octet-stream")
+M4A: Final = FileType(OutputKind.AUDIO, "audio/mp4")
+AVIF: Final = FileType(OutputKind.IMAGE, "image/avif")
 MP4: Final = FileType(OutputKind.VIDEO, "video/mp4")
+
+WEBM: Final = FileType(OutputKind.VIDEO, "video/webm")
+MATROSKA: Final = FileType(OutputKind.VIDEO, "video/x-matroska")
+_CONTAINERS: Final = frozenset({MP4, WEBM, MATROSKA})
 
 # Whole signatures at offset 0. An animated PNG is a PNG to every reader, so it stays image/png.
 _SIGNATURES: Final[tuple[tuple[bytes, FileType], ...]] = (
@@ -42,9 +49,14 @@ _SIGNATURES: Final[tuple[tuple[bytes, FileType], ...]] = (
     (b"\x76\x2f\x31\x01", FileType(OutputKind.FILE, "image/x-exr")),
     (b"ID3", MP3),
     (b"fLaC", FileType(OutputKind.AUDIO, "audio/flac")),
+    (b"#!AMR", FileType(OutputKind.AUDIO, "audio/amr")),
+    (b"FLV\x01", FileType(OutputKind.VIDEO, "video/x-flv")),
     (b"glTF", FileType(OutputKind.MODEL_3D, "model/gltf-binary")),
     (b"ply\n", FileType(OutputKind.MODEL_3D, "model/ply")),
     (b"ply\r\n", FileType(OutputKind.MODEL_3D, "model/ply")),
+    (b"Kaydara FBX Binary", MODEL_BINARY),
+    (b"PXR-USDC", FileType(OutputKind.MODEL_3D, "model/vnd.usd")),
+    (b"#usda ", FileType(OutputKind.MODEL_3D, "model/vnd.usd")),
     (b"%PDF-", FileType(OutputKind.FILE, "application/pdf")),
     (b"PK\x03\x04", FileType(OutputKind.FILE, "application/zip")),
 )
@@ -58,12 +70,13 @@ _RIFF: Final = {
 
 # The major brand of an ISO media file, at offset 8; every other brand is some MP4.
 _BRANDS: Final = {
-    b"avif": FileType(OutputKind.IMAGE, "image/avif"),
-    b"avis": FileType(OutputKind.IMAGE, "image/avif"),
+    b"avif": AVIF,
+    b"avis": AVIF,
     b"heic": FileType(OutputKind.IMAGE, "image/heic"),
     b"mif1": FileType(OutputKind.IMAGE, "image/heif"),
     b"qt  ": FileType(OutputKind.VIDEO, "video/quicktime"),
-    b"M4A ": FileType(OutputKind.AUDIO, "audio/mp4"),
+    b"M4A ": M4A,
+    b"M4B ": M4A,
 }
 
 # Documents that can run code in a browser, however they are named; they are only ever served as attachments.
@@ -81,6 +94,12 @@ _ACTIVE: Final[tuple[tuple[bytes, FileType], ...]] = (
 
 # Containers that another format is made of: the extension may say which.
 _ZIPPED: Final = {"usdz": FileType(OutputKind.MODEL_3D, "model/vnd.usdz+zip")}
+_SOUND_ONLY: Final = {
+    "m4a": M4A,
+    "m4b": M4A,
+    "mka": FileType(OutputKind.AUDIO, "audio/x-matroska"),
+    "weba": FileType(OutputKind.AUDIO, "audio/webm"),
+}
 
 # Formats without a signature: text ones, and binary ones that only their extension tells.
 _TEXTS: Final = {
@@ -104,10 +123,10 @@ _TEXTS: Final = {
 }
 _BINARIES: Final = {
     "stl": FileType(OutputKind.MODEL_3D, "model/stl"),
-    "fbx": FileType(OutputKind.MODEL_3D, "application/octet-stream"),
-    "splat": FileType(OutputKind.MODEL_3D, "application/octet-stream"),
-    "ksplat": FileType(OutputKind.MODEL_3D, "application/octet-stream"),
-    "spz": FileType(OutputKind.MODEL_3D, "application/octet-stream"),
+    "fbx": MODEL_BINARY,
+    "splat": MODEL_BINARY,
+    "ksplat": MODEL_BINARY,
+    "spz": MODEL_BINARY,
 }
 
 
@@ -121,7 +140,9 @@ def _by_content(extension: str, head: bytes) -> FileType | None:
     for signature, file_type in _SIGNATURES:
         if head.startswith(signature):
             return _ZIPPED.get(extension, file_type) if signature.startswith(b"PK") else file_type
-    return next((found for probe in _PROBES if (found := probe(head)) is not None), None)
+    found = next((found for probe in _PROBES if (found := probe(head)) is not None), None)
+    # What holds only sound has the headers of a video; it is told apart by its name.
+    return _SOUND_ONLY.get(extension, found) if found is not None and found in _CONTAINERS else found
 
 
 def _by_extension(extension: str, head: bytes) -> FileType:
@@ -131,19 +152,42 @@ def _by_extension(extension: str, head: bytes) -> FileType:
 
 
 def _riff(head: bytes) -> FileType | None:
-    return _RIFF.get(head[8:12]) if head.startswith(b"RIFF") else None
+    return _RIFF.get(head[8:12]) if head.startswith((b"RIFF", b"RF64")) else None
 
 
 def _iso_media(head: bytes) -> FileType | None:
-    return _BRANDS.get(head[8:12], MP4) if head[4:8] == b"ftyp" else None
+    if head[4:8] != b"ftyp":
+        return None
+    brands = head[8 : min(int.from_bytes(head[:4], "big"), 128)]
+    # An AVIF may call itself a mere HEIF first, and name its own brand among those it is compatible with.
+    return AVIF if brands[:4] in {b"mif1", b"msf1"} and b"avif" in brands else _BRANDS.get(brands[:4], MP4)
+
+
+def _form(head: bytes) -> FileType | None:
+    is_aiff = head.startswith(b"FORM") and head[8:12] in {b"AIFF", b"AIFC"}
+    return FileType(OutputKind.AUDIO, "audio/aiff") if is_aiff else None
+
+
+def _bare_aac(head: bytes) -> FileType | None:
+    """An ADTS frame: twelve set bits, layer 0, a sampling rate that exists. An ADTS file has no other beginning."""
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return None
+    length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    is_followed = head[length : length + 2] == head[:2] if length + 2 <= len(head) else length >= 7
+    return FileType(OutputKind.AUDIO, "audio/aac") if head[2] >> 2 & 0xF < 13 and is_followed else None
+
+
+def _transport_stream(head: bytes) -> FileType | None:
+    """Packets of 188 bytes, each begun by the same byte."""
+    is_stream = len(head) > 376 and head[0] == head[188] == head[376] == 0x47
+    return FileType(OutputKind.VIDEO, "video/mp2t") if is_stream else None
 
 
 def _matroska(head: bytes) -> FileType | None:
     if not head.startswith(b"\x1a\x45\xdf\xa3"):
         return None
     # The document type is an element of the EBML header, which always fits here.
-    is_webm = b"webm" in head[:128]
-    return FileType(OutputKind.VIDEO, "video/webm" if is_webm else "video/x-matroska")
+    return WEBM if b"webm" in head[:128] else MATROSKA
 
 
 def _ogg(head: bytes) -> FileType | None:
@@ -184,11 +228,14 @@ def _active_document(head: bytes) -> FileType | None:
 
 _PROBES: Final[tuple[Callable[[bytes], FileType | None], ...]] = (
     _riff,
+    _form,
     _iso_media,
     _matroska,
     _ogg,
     _bitmap,
     _bare_mp3,
+    _bare_aac,
+    _transport_stream,
     _safetensors,
     _active_document,
 )

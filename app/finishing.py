@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,11 +20,15 @@ import stamina
 from app.comfyui.client import ComfyClient
 from app.comfyui.errors import BadReply, ComfyError, NoAnswer, Unreachable
 from app.comfyui.history import HistoryEntry, Outcome, OutputFile, OutputText
+from app.filetypes import FileType, kind_of
 from app.lifecycle import State
+from app.media import Facts, facts_of, facts_of_head
 from app.observations import Delivered, Finished
-from app.pictures import dimensions, kind_of
+from app.origins import origin_of
+from app.posters import Posters
 from app.records import ErrorCode, Failure, Output, OutputKind
 from app.storage import Kept, Storage, StorageError, StorageFull, StorageUnavailable
+from app.stripping import stripped
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +39,25 @@ HISTORY_RETRY_S: Final = 5.0
 """After the end of a prompt its history is there at once; a server busy with its garbage takes up to 0.6 s."""
 
 
+LOOK_S: Final = 30.0
+"""How long telling a file's size and duration may take; on this machine it takes milliseconds."""
+
+POSTER_S: Final = 60.0
+"""How long a video's end may wait for its poster frame, fetching it from a bucket included."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finisher:
-    """`max_output_bytes` bounds one file; larger ones are not kept and fail the generation with that reason."""
+    """`max_output_bytes` bounds one file; larger ones are not kept and fail the generation with that reason.
+
+    `keeps_metadata`: whether pictures keep the workflow that ComfyUI wrote into them.
+    """
 
     storage: Storage
     keep_timeout_s: float
     max_output_bytes: int
+    posters: Posters
+    keeps_metadata: bool = True
 
     async def finish(self, client: ComfyClient, state: State) -> Finished | None:
         """Read history and keep what it names; None when history does not know the prompt (yet)."""
@@ -107,32 +125,51 @@ class Finisher:
         return None
 
     async def _fetch(self, client: ComfyClient, generation_id: str, index: int, file: OutputFile) -> Output:
-        key = f"outputs/{generation_id[:2]}/{generation_id}/{index}"
+        key, origin = f"outputs/{generation_id[:2]}/{generation_id}/{index}", origin_of(client.name, file)
         async with client.view(file) as body:
-            kept = await self.storage.keep(key, body.chunks, max_bytes=self.max_output_bytes)
-        kind, mime_type = kind_of(file.filename, kept.head)
-        width, height = (await self._size(kept)) if kind is OutputKind.IMAGE else (None, None)
+            chunks = body.chunks if self.keeps_metadata else stripped(body.chunks)
+            kept = await self.storage.keep(key, chunks, max_bytes=self.max_output_bytes, origin=origin)
+        found = kind_of(file.filename, kept.head)
+        facts = facts_of_head(found, kept.head) or await self._looked_up(kept, found)
         return Output(
             index=index,
             node_id=file.node_id,
-            kind=kind,
+            kind=found.kind,
             filename=file.filename,
             subfolder=file.subfolder,
             folder=file.type,
-            mime_type=mime_type,
+            mime_type=found.mime_type,
             size_bytes=kept.size_bytes,
             sha256=kept.sha256,
             location=kept.location,
-            width=width,
-            height=height,
+            width=facts.width,
+            height=facts.height,
+            duration_s=facts.duration_s,
+            frames=facts.frames,
+            poster=await self._poster(kept, key) if found.kind is OutputKind.VIDEO else None,
         )
 
-    async def _size(self, kept: Kept) -> tuple[int, int] | tuple[None, None]:
-        """Pixels, from the beginning of the file where that is enough."""
-        if (size := dimensions(kept.head)) is not None:
-            return size
-        path = self.storage.path_of(kept.location)
-        return (await asyncio.to_thread(dimensions, path) if path is not None else None) or (None, None)
+    async def _looked_up(self, kept: Kept, found: FileType) -> Facts:
+        """What the kept file tells. The file counts more than the facts: where they cannot be had, they are not."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await self.storage.inspect(kept.location, functools.partial(facts_of, found))
+        except (StorageError, TimeoutError) as error:
+            log.warning("a kept file could not be looked into", extra={"action": "look", "cause": type(error).__name__})
+            return Facts()
+
+    async def _poster(self, kept: Kept, key: str) -> str | None:
+        """The storage's key of a poster frame; a video without one is as good."""
+        if not self.posters.are_made:
+            return None
+        try:
+            async with asyncio.timeout(POSTER_S), self.storage.local(kept.location) as path:
+                frame = await self.posters.poster(path)
+            if frame is not None:
+                return (await self.storage.keep(f"{key}-poster", _once(frame), max_bytes=len(frame))).location
+        except (StorageError, TimeoutError) as error:
+            log.warning("a poster frame could not be kept", extra={"action": "poster", "cause": type(error).__name__})
+        return None
 
 
 class _NotYet(Exception):
@@ -141,6 +178,10 @@ class _NotYet(Exception):
 
 _PASSING: Final = (Unreachable, NoAnswer, BadReply, StorageFull, StorageUnavailable)
 """Failures of a transfer that go away when a server is back, or when somebody has made room on the disk."""
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def _readable(client: ComfyClient, prompt_id: str) -> HistoryEntry:

@@ -12,12 +12,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from app import progress
+from app import clock, progress
 from app.adopting import Adopter
 from app.backends import BackendPool
 from app.bus import BusUnavailable, CursorExpired, Entry, EventBus, Subscription
@@ -25,12 +24,15 @@ from app.db.errors import AlreadyRecorded
 from app.db.repository import Repository
 from app.db.statements import GenerationFilter, Position
 from app.dispatching import Dispatcher
-from app.errors import KeyInUse, KeyMismatch, NoBackend, NotFound, OutputGone, QueueFull, StillRunning, WorkflowRejected
+from app.errors import KeyInUse, KeyMismatch, NoBackend, NotFound, QueueFull, StillRunning, WorkflowRejected
 from app.events import Canceled, Completed, Connected, Failed, Moment, PreviewReady
+from app.learning import Learner
 from app.observations import CancelRequested
-from app.records import ErrorCode, Generation, Output, Status
-from app.requests import Prepared, Preparer, Request, again
-from app.storage import Storage
+from app.preparing import Preparer
+from app.projects import Projects
+from app.records import ErrorCode, Generation, Status
+from app.requests import Prepared, Request, again
+from app.storage import Storage, StoredOutput
 from app.tracking import Tracker
 from app.watching import START, Patience, Watch, opening
 
@@ -78,6 +80,8 @@ class Generations:
         adopter: Adopter,
         storage: Storage,
         preparer: Preparer,
+        projects: Projects,
+        learner: Learner,
         max_pending: int,
         accept_when_down: bool,
         submit_wait_s: float,
@@ -85,7 +89,7 @@ class Generations:
         self._repository, self._bus, self._pool = repository, bus, pool
         self._tracker, self._dispatcher, self._adopter = tracker, dispatcher, adopter
         self._storage = storage
-        self._preparer = preparer
+        self._preparer, self._projects, self._learner = preparer, projects, learner
         self._under_way: set[str] = set()
         self._max_pending, self._accept_when_down = max_pending, accept_when_down
         self._submit_wait_s = submit_wait_s
@@ -100,14 +104,14 @@ class Generations:
         """
         key = request.idempotency_key
         if key is None:
-            return Submitted(await self._submit(self._preparer.prepare(request), request))
+            return Submitted(await self._submit(await self._preparer.prepare(request)))
         if key in self._under_way:
             raise KeyInUse(key)
         self._under_way.add(key)
         try:
             if (record := await self._repository.by_idempotency_key(key)) is None:
                 try:
-                    return Submitted(await self._submit(self._preparer.prepare(request), request))
+                    return Submitted(await self._submit(await self._preparer.prepare(request)))
                 except AlreadyRecorded:  # Another replica was faster.
                     record = await self._repository.by_idempotency_key(key)
             if record is None:
@@ -135,19 +139,19 @@ class Generations:
         await self._repository.delete(generation_id)
         log.info("generation deleted", extra={"action": "delete", "generation_id": generation_id})
 
-    async def _submit(self, prepared: Prepared, request: Request) -> Shown:
+    async def _submit(self, prepared: Prepared) -> Shown:
         record = prepared.record
         if not self._accept_when_down and not self._pool.is_any_up:
             raise NoBackend
-        backend = self._dispatcher.reserve(record.id)
+        backend = self._dispatcher.reserve(record)
         if backend is None:
             await self._check_room()
-            await self._store(record, prepared, request)
+            await self._store(record, prepared)
             self._dispatcher.backlog()
             return await self._shown(record)
         record = self._dispatcher.claimed(record, backend)
         try:
-            await self._store(record, prepared, request)
+            await self._store(record, prepared)
         except BaseException:
             backend.in_flight.discard(record.id)
             raise
@@ -180,19 +184,13 @@ class Generations:
         await self._record(generation_id)
         return await self._repository.workflow(generation_id) or {}
 
-    async def output(self, generation_id: str, index: int, *, only_images: bool) -> tuple[Output, Path | None]:
-        """An output and its file; texts have none. `index` counts images, or all outputs."""
+    async def output(self, generation_id: str, index: int, *, only_images: bool) -> StoredOutput:
+        """An output and its files; texts have none. `index` counts images, or all outputs."""
         record = await self._record(generation_id)
         outputs = record.images if only_images else record.outputs
         if not 0 <= index < len(outputs):
             raise NotFound("image" if only_images else "output", str(index))
-        output = outputs[index]
-        if output.location is None:
-            return output, None
-        path = self._storage.path_of(output.location)
-        if path is None:
-            raise OutputGone("The file is not kept on this machine.")
-        return output, path
+        return StoredOutput.of(self._storage, outputs[index])
 
     async def preview(self, generation_id: str) -> PreviewReady:
         """The newest preview frame. Raises NotFound when there is none."""
@@ -247,8 +245,9 @@ class Generations:
                 raise QueueFull(pending, retry_after_s=10)
         self._room -= 1
 
-    async def _store(self, record: Generation, prepared: Prepared, request: Request) -> None:
-        await self._repository.add(record, workflow=prepared.workflow, request=request.asked())
+    async def _store(self, record: Generation, prepared: Prepared) -> None:
+        await self._repository.add(record, workflow=prepared.workflow, request=prepared.asked)
+        self._projects.used(record.project_id)
         facts = {"action": "milestone", "generation_id": record.id, "prompt_id": record.prompt_id}
         log.info("generation accepted", extra={**facts, "backend": record.backend})
 
@@ -261,10 +260,12 @@ class Generations:
     async def _shown(self, record: Generation) -> Shown:
         if not record.is_terminal and (live := await self._live(record.id)) is not None:
             return Shown(record, live)
-        position = None
+        position = eta_s = None
         if record.status is Status.PENDING and record.backend is None:
             position = await self._repository.pending_ahead_of(record) + 1
-        return Shown(record, progress.at_rest(record, position))
+            healthy = sum(each.is_healthy for each in self._pool.all)
+            eta_s = self._learner.pending_s(record, position, self._tracker.jobs, healthy, clock.now())
+        return Shown(record, progress.at_rest(record, position, eta_s))
 
     async def _live(self, generation_id: str) -> Moment | None:
         """The newest numbers on the bus; without a bus the database's have to do."""

@@ -57,13 +57,13 @@ def hear(state: State, seen: RunMessage, at: float) -> tuple[State, Effects]:
     live = state.live
     match seen:
         case Progress():
-            return running(state, lives.with_progress(live, seen), at)
+            return running(state, lives.with_progress(live, seen, at), at)
         case ProgressState():
-            return running(state, lives.with_states(live, seen), at)
+            return running(state, lives.with_states(live, seen, at), at)
         case Executing(node=None):
             return ending(state)
         case Executing(node=node, display_node=display_node):
-            return running(state, lives.with_executing(live, node, display_node), at)
+            return running(state, lives.with_executing(live, node, display_node, at), at)
         case Preview():
             return _previewed(state, seen, at)
         case ExecutionCached(nodes=nodes):
@@ -103,7 +103,7 @@ def _executed(state: State, seen: Executed, at: float) -> tuple[State, Effects]:
     known = set(state.files)
     fresh = tuple(file for file in dict.fromkeys(files) if file not in known)
     kept = tuple(file for file in fresh if file.type == "output")
-    live = lives.with_output(state.live, seen.node, sum(map(_is_picture, kept)))
+    live = lives.with_output(state.live, seen.node, sum(map(_is_picture, kept)), at)
     after, effects = running(replace(state, files=state.files + fresh) if fresh else state, live, at)
     return after, replace(effects, keep=kept) if kept else effects
 

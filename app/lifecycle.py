@@ -42,7 +42,8 @@ from app.observations import (
     Unanswered,
 )
 from app.records import ErrorCode, Failure, Generation, Output, Status
-from app.states import EARLY, NOTHING, Changes, Effects, State
+from app.states import EARLY, NOTHING, Changes, Effects, State, with_live
+from app.timing import Kind
 from app.verdicts import end_event, ended, verdict
 from app.wording import counted
 
@@ -78,9 +79,9 @@ class Step:
     resubmit: bool = False
 
 
-def begin(record: Generation, plan: Plan) -> State:
+def begin(record: Generation, plan: Plan, kind: Kind | None = None) -> State:
     """The state of a generation that is now followed, freshly made or read from the database."""
-    live = lives.fresh(plan, 0.0 if record.is_terminal else record.percentage)
+    live = lives.fresh(plan, 0.0 if record.is_terminal else record.percentage, kind=kind)
     return State(record, live, progress.moment(live, record))
 
 
@@ -151,18 +152,19 @@ def _accepted(state: State, seen: Accepted, at: float) -> tuple[State, Effects]:
         changes["node_errors"] = seen.node_errors
     if record.status is not Status.PENDING:
         return state, Effects(changes)
-    # The position it had was the one in our own queue.
-    return _placed(state, None), Effects(changes | {"status": Status.QUEUED})
+    # The position it had was the one in our own queue; the server's own answer comes with the first poll.
+    return _placed(state, state.live.place), Effects(changes | {"status": Status.QUEUED})
 
 
 def _polled(state: State, place: Place, position: int | None, at: float) -> tuple[State, Effects]:
     record = state.record
     match place:
         case Place.RUNNING:
-            return running(state, state.live, at)
+            return running(state, lives.later(state.live), at)
         case Place.HISTORY:
             return ending(state)
         case Place.WAITING if record.status in EARLY:
+            state = with_live(state, lives.later(state.live))
             return _placed(state, position), Effects({"status": Status.QUEUED, "queued_at": record.queued_at or at})
         case Place.WAITING:
             return state, NOTHING
@@ -190,7 +192,7 @@ def _missing(state: State, at: float, limits: Limits) -> tuple[State, Effects]:
 
 def _again(state: State, attempt: int) -> tuple[State, Effects]:
     """Back into our queue. What the lost attempt delivered goes: the next one delivers all of it again."""
-    live = lives.fresh(state.live.plan, state.live.percentage)
+    live = lives.fresh(state.live.plan, state.live.percentage, kind=state.live.kind)
     changes: Changes = {"status": Status.PENDING, "attempt": attempt, "outputs": ()}
     changes |= dict.fromkeys(("backend", "client_id", "owner", "queued_at", "started_at"))
     return State(state.record, live, state.moment), Effects(changes, resubmit=True)

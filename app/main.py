@@ -14,34 +14,51 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 
+from app.addresses import Allowed
 from app.adopting import Adopter
+from app.api import backends, events, generations, health, openapi, outputs, projects, templates, uploads
 from app.api import errors as api_errors
-from app.api import events, generations, health, openapi, outputs
 from app.api.dependencies import Services
 from app.api.links import Links
 from app.api.middleware import CamelQuery, LimitBody, RequireKey
 from app.api.streams import StreamHub
 from app.api.wire import EventEncoder
+from app.authoring import Authoring
 from app.backends import Backend, BackendPool, open_pool
 from app.bus import BusUnavailable, MemoryEventBus
+from app.catalogue import Catalogue
 from app.comfyui.templates import load_builtin
 from app.conversions import Conversions
 from app.db.engine import Database
 from app.db.errors import DatabaseUnavailable
 from app.db.migration import migrate
+from app.db.project_shelf import ProjectShelf
 from app.db.repository import Repository
+from app.db.template_shelf import TemplateShelf
+from app.db.timing_shelf import TimingShelf
+from app.db.upload_shelf import UploadShelf
 from app.dispatching import Dispatcher
 from app.expiring import Expirer
+from app.fetching import Fetcher
 from app.finishing import Finisher
 from app.generations import Generations
 from app.health import Health
+from app.learning import Learner
 from app.lifecycle import Limits
+from app.offers import Offers
+from app.opening import open_storage
+from app.origins import Origins
+from app.placing import Placer
+from app.posters import Posters
+from app.preparing import Preparer
+from app.projects import Projects
 from app.reconciling import Reconciler
-from app.requests import Preparer
+from app.screening import Screening
 from app.settings import Settings
-from app.storage import LocalStorage
+from app.storage import Storage
 from app.supervision import background
 from app.tracking import Tracker
+from app.uploads import Uploads
 
 if TYPE_CHECKING:
     from app.redis_bus import RedisEventBus
@@ -70,15 +87,19 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for module in (generations, events, outputs, health):
+    for module in (generations, events, outputs, uploads, templates, backends, projects, health):
         app.include_router(module.router)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     api_errors.install(app, {DatabaseUnavailable: "database", BusUnavailable: "event bus"})
     app.add_middleware(CamelQuery)
-    app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
+    upload_limit = {"/api/uploads": settings.max_upload_bytes + FORM_BYTES}
+    app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes, exceptions=upload_limit)
     app.add_middleware(RequireKey, keys=keys, links=links)
     return app
 
+
+FORM_BYTES: Final = 64 * 1024
+"""What a form may add to the file it carries: boundaries, headers and small fields."""
 
 SETTLE_S: Final = 1.0
 """How long a start waits for the first server to be heard; one that is switched off is no reason not to start."""
@@ -91,7 +112,8 @@ class _Engine:
     database: Database
     repository: Repository
     bus: MemoryEventBus | RedisEventBus
-    storage: LocalStorage
+    storage: Storage
+    learner: Learner
     tracker: Tracker
     pool: BackendPool
     dispatcher: Dispatcher
@@ -103,6 +125,9 @@ async def _open(stack: AsyncExitStack, settings: Settings, links: Links) -> Serv
     """Open everything in the order in which it depends on each other, and run what runs all the time."""
     engine, hub = await _engine(stack, settings), StreamHub(settings.ping_interval_s)
     await _run(stack, engine, hub)
+    intake, offers = _intake(stack, engine, settings), Offers(engine.pool)
+    catalogue = Catalogue(load_builtin(), TemplateShelf(engine.database))
+    projects = Projects(ProjectShelf(engine.database), engine.tracker.spawn)
     use_cases = Generations(
         repository=engine.repository,
         bus=engine.bus,
@@ -111,7 +136,9 @@ async def _open(stack: AsyncExitStack, settings: Settings, links: Links) -> Serv
         dispatcher=engine.dispatcher,
         adopter=engine.adopter,
         storage=engine.storage,
-        preparer=Preparer(load_builtin(), engine.pool),
+        preparer=Preparer(catalogue, offers, intake),
+        projects=projects,
+        learner=engine.learner,
         max_pending=settings.max_pending,
         accept_when_down=settings.accept_when_down,
         submit_wait_s=settings.submit_wait_s,
@@ -119,7 +146,21 @@ async def _open(stack: AsyncExitStack, settings: Settings, links: Links) -> Serv
     conversions = Conversions(settings.data_dir / "cache", max_bytes=settings.cache_bytes)
     stack.push_async_callback(conversions.aclose)
     state = Health(engine.database, engine.storage, engine.bus, engine.pool, engine.tracker)
-    return Services(settings, use_cases, conversions, state, links, EventEncoder(links), hub)
+    authoring = Authoring(catalogue, offers)
+    return Services(
+        settings, use_cases, intake, authoring, offers, projects, conversions, state, links, EventEncoder(links), hub
+    )
+
+
+def _intake(stack: AsyncExitStack, engine: _Engine, settings: Settings) -> Uploads:
+    """What takes files in, with its threads."""
+    allowed = Allowed.of(settings.fetch_allow)
+    fetcher = Fetcher(allowed, timeout_s=settings.fetch_timeout_s, max_bytes=settings.max_upload_bytes)
+    screening = Screening(settings.max_upload_pixels)
+    stack.callback(fetcher.close)
+    stack.callback(screening.close)
+    shelf = UploadShelf(engine.database)
+    return Uploads(engine.storage, shelf, engine.repository, fetcher, screening, max_bytes=settings.max_upload_bytes)
 
 
 async def _engine(stack: AsyncExitStack, settings: Settings) -> _Engine:
@@ -129,19 +170,25 @@ async def _engine(stack: AsyncExitStack, settings: Settings) -> _Engine:
     repository = await stack.enter_async_context(Repository(database))
     bus = _bus(settings)
     stack.push_async_callback(bus.aclose)
-    storage = LocalStorage(settings.data_dir)
+    origins = Origins(keeps_metadata=settings.keep_metadata)
+    storage = open_storage(settings, origins.open)
     await storage.sweep()
-    finisher = Finisher(storage, settings.keep_timeout_s, settings.max_output_bytes)
+    posters = Posters.found(settings.ffmpeg)
+    finisher = Finisher(
+        storage, settings.keep_timeout_s, settings.max_output_bytes, posters, keeps_metadata=settings.keep_metadata
+    )
     limits = Limits(settings.max_attempts, settings.lost_grace_s)
-    tracker = Tracker(repository, bus, finisher, limits, stuck_after_s=settings.stuck_after_s)
+    learner = Learner(TimingShelf(database))
+    tracker = Tracker(repository, bus, finisher, limits, learner, stuck_after_s=settings.stuck_after_s)
     pool = await stack.enter_async_context(open_pool(settings, tracker.on_message, tracker.speaks_to))
+    origins.pool = pool
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    dispatcher = Dispatcher(repository, pool, tracker, owner)
+    dispatcher = Dispatcher(repository, pool, tracker, owner, placer=Placer(storage))
     adopter = Adopter(repository, pool, tracker, owner=owner, is_alone=settings.redis_url is None)
     expirer = Expirer(repository, tracker, stall_timeout_s=settings.stall_timeout_s)
     silence_s, poll_interval_s = settings.silence_s, settings.poll_interval_s
     reconciler = Reconciler(pool, tracker, expirer, silence_s=silence_s, poll_interval_s=poll_interval_s)
-    return _Engine(database, repository, bus, storage, tracker, pool, dispatcher, adopter, reconciler)
+    return _Engine(database, repository, bus, storage, learner, tracker, pool, dispatcher, adopter, reconciler)
 
 
 async def _run(stack: AsyncExitStack, engine: _Engine, hub: StreamHub) -> None:
@@ -158,11 +205,13 @@ async def _run(stack: AsyncExitStack, engine: _Engine, hub: StreamHub) -> None:
 
     engine.pool.on_up, engine.pool.on_gap = up, gap
     tracker.on_freed, tracker.on_pending = dispatcher.wake, dispatcher.backlog
-    loops = {"track": tracker.run(), "listen": engine.pool.run(), "streams": hub.run()}
+    loops = {"track": tracker.run(), "learn": engine.learner.run(), "listen": engine.pool.run(), "streams": hub.run()}
     if not isinstance(engine.bus, MemoryEventBus):
         loops["bus"] = engine.bus.run()
     await stack.enter_async_context(background(**loops))
     await tracker.wait_started()
+    if isinstance(engine.bus, MemoryEventBus):  # Other replicas may have other servers.
+        await engine.repository.release([backend.name for backend in engine.pool.all])
     await engine.adopter.adopt_all()
     await dispatcher.look()
     await engine.pool.settle(SETTLE_S)

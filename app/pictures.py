@@ -15,6 +15,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from PIL import Image, ImageOps, ImageSequence
@@ -23,7 +24,6 @@ from app.filetypes import FileType, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = [
     "DEFAULT_QUALITY",
@@ -120,15 +120,17 @@ class Conversion:
         return f"{stem if dot else filename}.{self.format}"
 
 
-def dimensions(source: bytes | Path) -> Size | None:
+def dimensions(source: bytes | Path | BinaryIO) -> Size | None:
     """Width and height as stored (before any EXIF rotation), or None when they cannot be told.
 
     Reads headers only. With the beginning of a file (bytes) the answer may be None where the whole file gives one;
-    with a path it opens the file, so call it from a worker thread.
+    with a path, or an open file at its beginning, it reads from that file, so call it from a worker thread.
     """
     with contextlib.suppress(*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning):
         if isinstance(source, bytes):
             return _measured(io.BytesIO(source))
+        if not isinstance(source, Path):
+            return _measured(source)
         with source.open("rb") as file:
             return _measured(file)
     return None
@@ -139,11 +141,11 @@ def convert(source: Path, conversion: Conversion) -> bytes:
 
     Upright by its EXIF orientation, never enlarged, without metadata (a ComfyUI picture carries its whole workflow)
     but with its colour profile. JPEG gets white where the picture is transparent. An animation stays one in WebP
-    as far as MAX_PIXELS reaches for all its frames; otherwise its first frame is taken.
+    where no width is asked for, as far as MAX_PIXELS reaches for all its frames; otherwise its first frame is taken.
     """
     encoded = io.BytesIO()
     with _translated(), Image.open(source) as picture:
-        if conversion.format is PictureFormat.WEBP and _is_animation(picture):
+        if conversion.format is PictureFormat.WEBP and conversion.width is None and _is_animation(picture):
             _save_animation(picture, encoded, conversion)
         else:
             _save_still(picture, encoded, conversion)
@@ -173,7 +175,7 @@ def _save_animation(picture: Image.Image, target: BinaryIO, conversion: Conversi
     frames: list[Image.Image] = []
     for frame in ImageSequence.Iterator(picture):
         # The duration of a frame is known only after it was loaded.
-        frames.append(_fitted(_plain(frame.copy()), conversion.width))
+        frames.append(_plain(frame.copy()))
         durations.append(int(frame.info.get("duration", 100)))
     first, *others = frames
     loop = int(picture.info.get("loop", 0))
@@ -229,11 +231,28 @@ def _measured(file: BinaryIO) -> Size | None:
         size = struct.unpack("<HH", head[6:10])
     elif head.startswith(b"\xff\xd8"):
         return _measured_jpeg(file)
+    elif head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        size = _measured_webp(head)
     else:
         file.seek(0)
         with Image.open(file) as picture:
             size = picture.size
     return (size[0], size[1]) if min(size) > 0 else None
+
+
+def _measured_webp(head: bytes) -> Size:
+    """Extended, lossless and lossy files have their size in three places, in all of them within the first 30 bytes."""
+    match head[12:16]:
+        case b"VP8X":
+            return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+        case b"VP8L" if head[20] == 0x2F:
+            bits = int.from_bytes(head[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 " if head[23:26] == b"\x9d\x01\x2a":
+            width, height = struct.unpack("<HH", head[26:30])
+            return width & 0x3FFF, height & 0x3FFF
+        case _:
+            raise ValueError("no such kind of WebP")
 
 
 def _measured_jpeg(file: BinaryIO) -> Size | None:

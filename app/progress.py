@@ -1,7 +1,7 @@
 """The public face of a generation: its numbers at one moment, made from its record and what is known of its run.
 
-Pure. Owns percentage, remaining time, steps and counts; knows nothing of statuses' rules, which are lifecycle's, nor
-of messages, which `live` folds.
+Pure. Owns percentage, steps and counts; knows nothing of statuses' rules, which are lifecycle's, nor of messages, which
+`live` folds, nor of the remaining time, which is `eta`'s.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from app import eta
 from app.comfyui.workflow import Plan
 from app.events import AggregateProgress, ImageCount, Moment, NodeProgress, ProgressType
 from app.live import UNTOLD, Live, fresh
@@ -18,9 +19,6 @@ from app.wording import sentence
 
 MAX_BEFORE_COMPLETE: Final = 99.9
 """Only `complete` shows 100."""
-
-ETA_NEEDS: Final = 0.05
-"""Below this fraction an extrapolation says more about model loading than about the remaining time."""
 
 _UNPLANNED: Final = Plan({}, 0)
 _NO_IMAGES: Final = ImageCount(0, 0)
@@ -33,9 +31,10 @@ def measured(live: Live, record: Generation, at: float) -> Live:
         return live
     reached = live.done_weight + _begun(live)
     percentage = max(live.percentage, min(MAX_BEFORE_COMPLETE, round(100 * reached / total, 1)))
-    if percentage == live.percentage:
+    eta_s = eta.eta_s(live, record, reached, at)
+    if percentage == live.percentage and eta_s is None and live.eta_s is None:
         return live
-    return msgspec.structs.replace(live, percentage=percentage, eta_s=_eta_s(live, reached, record, at))
+    return msgspec.structs.replace(live, percentage=percentage, eta_s=eta_s, eta_at=at)
 
 
 def moment(live: Live, record: Generation) -> Moment:
@@ -50,7 +49,7 @@ def moment(live: Live, record: Generation) -> Moment:
         total_steps=total_steps,
         percentage=100.0 if record.status is Status.SUCCEEDED else live.percentage,
         queue_position=None if is_over else live.queue_position,
-        eta_seconds=None if is_over else live.eta_s,
+        eta_seconds=None if is_over or live.eta_s is None else round(live.eta_s, 1),
         message=sentence(live, record),
         node_progress=None if is_over else _node_progress(live),
         aggregate_progress=_aggregate(live, record),
@@ -59,9 +58,10 @@ def moment(live: Live, record: Generation) -> Moment:
     )
 
 
-def at_rest(record: Generation, queue_position: int | None = None) -> Moment:
+def at_rest(record: Generation, queue_position: int | None = None, eta_s: float | None = None) -> Moment:
     """The public face of a record nobody has live numbers of: those of its last durable change."""
-    return moment(fresh(_UNPLANNED, record.percentage, queue_position), record)
+    live = fresh(_UNPLANNED, record.percentage, queue_position)
+    return moment(live if eta_s is None else msgspec.structs.replace(live, eta_s=eta_s), record)
 
 
 def steps(live: Live, record: Generation) -> tuple[int, int]:
@@ -95,14 +95,6 @@ def _begun(live: Live) -> float:
     """The weight of what unfinished nodes have done so far."""
     weights, done = live.scale.weights, live.done
     return sum(weights[node] * value / maximum for node, (value, maximum) in live.own.items() if node not in done)
-
-
-def _eta_s(live: Live, reached: float, record: Generation, at: float) -> float | None:
-    """Extrapolated from the work done since the start; cached nodes are none and would make it far too short."""
-    total, worked = live.scale.total - live.cached_weight, reached - live.cached_weight
-    if record.started_at is None or worked <= 0 or worked < ETA_NEEDS * total:
-        return None
-    return round(max(0.0, (at - record.started_at) * (total - worked) / worked), 1)
 
 
 def _sampled(live: Live) -> tuple[int, int]:

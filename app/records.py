@@ -67,6 +67,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     """A file we keep. `index` is its place in the record for ever; `location` is the storage's own key.
 
     `filename`, `subfolder` and `folder` are ComfyUI's address of it. Texts without a file have `text` and no location.
+    `duration_s` is that of videos, sounds and animated pictures, `frames` is for the latter. `poster` is the storage's
+    key of a video's poster frame, a JPEG.
     """
 
     index: int
@@ -81,6 +83,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     location: str | None = None
     width: int | None = None
     height: int | None = None
+    duration_s: float | None = None
+    frames: int | None = None
+    poster: str | None = None
     text: str | None = None
 
 
@@ -101,7 +106,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     `version` grows by one with every durable change and guards against two writers. `step`, `total_steps` and
     `percentage` are those of the last durable change; live ones are on the event bus. `idempotency_key` is the
     caller's name for the request, and `fingerprint` tells whether a second request of that name asks for the same.
-    `template_version` is that of a caller's own template; built-in ones have the service's.
+    `able` names the servers that could run it, between commas (",gpu-0,gpu-2,"); None: any. `template_version` is that
+    of a caller's own template; built-in ones have the service's.
     """
 
     id: str
@@ -120,6 +126,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     batch_id: str | None = None
     metadata: dict[str, Any] = {}
     inputs: tuple[InputFile, ...] = ()
+    able: str | None = None
     deadline_at: float | None = None
     idempotency_key: str | None = None
     fingerprint: str | None = None

@@ -20,9 +20,12 @@ from app.api.streams import ServerSend
 from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.db.engine import Database
 from app.db.errors import DatabaseError
+from app.local_storage import LocalStorage
 from app.main import create_app
+from app.opening import open_storage
+from app.origins import Origins
 from app.settings import Settings
-from app.storage import LocalStorage, StorageError
+from app.storage import StorageError
 
 KEEP_ALIVE_S = 75
 """How long an idle connection stays open: longer than clients (httpx 5 s) and proxies (mostly 60 s) keep theirs, or we
@@ -85,6 +88,11 @@ async def check(settings: Settings) -> None:
         await LocalStorage(settings.data_dir).check_writable()
     except StorageError as error:
         raise SystemExit(f"COMFY_RELAY_DATA_DIR: {error}") from error
+    if settings.storage_url is not None:
+        try:
+            await open_storage(settings, Origins(keeps_metadata=True).open).check_writable()
+        except StorageError as error:
+            raise SystemExit(f"COMFY_RELAY_STORAGE_URL: {error}") from error
 
 
 def _settle_memory() -> None:

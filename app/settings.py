@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.addresses import Allowed
+from app.bucket_urls import FROM_COMFYUI, Bucket
 
 
 class Settings(BaseSettings):
@@ -33,7 +36,24 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None, description="event bus for several replicas; unset = events stay inside this process"
     )
-    data_dir: Path = Field(default=Path("./data"), description="folder of kept outputs")
+    data_dir: Path = Field(default=Path("./data"), description="folder of kept outputs and of caches")
+    storage_url: str | None = Field(
+        default=None,
+        description="where outputs are kept: unset = DATA_DIR; `s3://bucket/prefix?endpoint=...&region=...`;"
+        " `comfyui:` = nowhere, they are fetched from ComfyUI when asked for",
+    )
+    storage_key_id: SecretStr | None = Field(
+        default=None, description="access key of the bucket; unset = found as AWS's own tools find it"
+    )
+    storage_secret: SecretStr | None = Field(default=None, description="secret that belongs to STORAGE_KEY_ID")
+    storage_timeout_s: float = Field(default=30, gt=0, le=3600, description="seconds a request to the bucket may take")
+    keep_metadata: bool = Field(
+        default=True,
+        description="keep the workflow and other texts inside PNG, JPEG and WebP files; false = take them out",
+    )
+    ffmpeg: str = Field(
+        default="ffmpeg", description="program that makes poster frames of videos, if it is there; empty = none"
+    )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes any free one")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
@@ -76,9 +96,25 @@ class Settings(BaseSettings):
     ping_interval_s: float = Field(default=15, gt=0, description="seconds between comments on a quiet event stream")
     shutdown_grace_s: float = Field(default=5, gt=0, description="seconds open requests get when the service stops")
     max_body_bytes: int = Field(default=16 * 1024**2, ge=1024, description="largest request body in bytes")
+    max_upload_bytes: int = Field(
+        default=64 * 1024**2,
+        ge=1024,
+        description="largest input file in bytes; ComfyUI takes 100 MB, unless it is told `--max-upload-size`",
+    )
+    max_upload_pixels: int = Field(
+        default=50_000_000, ge=1, le=100_000_000, description="most pixels an input picture may have, width by height"
+    )
+    fetch_timeout_s: float = Field(default=20, gt=0, description="seconds to fetch an input file from its URL")
+    fetch_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="comma-separated hosts, `host:port` or networks (`10.0.0.0/8`) input files may be fetched from"
+        " although they are not public, or not on port 80, 443, 8080 or 8443",
+    )
     max_output_bytes: int = Field(default=4 * 1024**3, ge=1024, description="largest kept file in bytes")
     max_frame_bytes: int = Field(default=256 * 1024**2, ge=1024, description="largest WebSocket frame read, in bytes")
-    cache_bytes: int = Field(default=1024**3, ge=0, description="size of the cache of converted images in bytes")
+    cache_bytes: int = Field(
+        default=1024**3, ge=0, description="bytes of the cache of converted images, and of that of local copies"
+    )
     url_ttl_s: int = Field(default=86_400, ge=60, description="seconds a signed URL works when API keys are set")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="least level logged")
     log_format: Literal["text", "json"] = Field(
@@ -110,6 +146,19 @@ class Settings(BaseSettings):
             raise ValueError("is set and names no key; unset it to run without keys")
         return keys
 
+    @field_validator("fetch_allow", mode="before")
+    @classmethod
+    def _split_allowed(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(entry.strip() for entry in value.split(",") if entry.strip())
+
+    @field_validator("fetch_allow")
+    @classmethod
+    def _check_allowed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Allowed.of(value)
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _check_database(cls, value: SecretStr) -> SecretStr:
@@ -117,10 +166,26 @@ class Settings(BaseSettings):
             raise ValueError("a database is given as sqlite:///path or postgresql://user:password@host/name")
         return value
 
-    @field_validator("redis_url", "max_in_flight", mode="before")
+    @field_validator(
+        "redis_url", "max_in_flight", "storage_url", "storage_key_id", "storage_secret", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
+
+    @field_validator("storage_url")
+    @classmethod
+    def _check_storage(cls, value: str | None) -> str | None:
+        if value is not None and value != FROM_COMFYUI:
+            Bucket.of(value)
+        return value
+
+    @field_validator("storage_secret")
+    @classmethod
+    def _check_pair(cls, value: SecretStr | None, told: ValidationInfo) -> SecretStr | None:
+        if (value is None) != (told.data.get("storage_key_id") is None):
+            raise ValueError("STORAGE_KEY_ID and STORAGE_SECRET are given together or not at all")
+        return value
 
     @field_validator("redis_url")
     @classmethod

@@ -20,24 +20,19 @@ import msgspec
 from app import canceling, clock, progress
 from app.backends import Backend
 from app.bus import BusUnavailable, EventBus
-from app.comfyui.messages import (
-    Executing,
-    FeatureFlags,
-    Message,
-    NodeText,
-    Status,
-    Unknown,
-)
+from app.comfyui.messages import Executing, FeatureFlags, Message, NodeText, Status, Unknown
 from app.comfyui.workflow import Plan
 from app.db.repository import Repository
 from app.finishing import Finisher
 from app.jobs import Job
+from app.learning import Learner
 from app.lifecycle import Limits, Step, begin, observe
 from app.observations import CancelRequested, Observation
 from app.recording import STAMP_INTERVAL_S, WRITE_BEHIND_S, Recorder, facts_of, is_urgent
 from app.records import ErrorCode, Generation
 from app.records import Status as GenerationStatus
 from app.states import EARLY, State
+from app.timing import Kind
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +54,7 @@ class Tracker:
         bus: EventBus,
         finisher: Finisher,
         limits: Limits,
+        learner: Learner,
         *,
         stuck_after_s: float,
         monotonic: Callable[[], float] = time.monotonic,
@@ -67,7 +63,7 @@ class Tracker:
         self._repository, self._recorder = repository, Recorder(repository)
         self._bus, self._finisher, self._limits = bus, finisher, limits
         self._monotonic, self._wall = monotonic, wall
-        self._stuck_after_s = stuck_after_s
+        self._learner, self._stuck_after_s = learner, stuck_after_s
         self._jobs: dict[str, Job] = {}
         self._group: asyncio.TaskGroup | None = None
         self._started = asyncio.Event()
@@ -97,12 +93,15 @@ class Tracker:
     def find(self, prompt_id: str) -> Job | None:
         return self._jobs.get(prompt_id)
 
-    def watch(self, record: Generation, plan: Plan, backend: Backend, *, is_adopted: bool = False) -> Job:
+    def watch(
+        self, record: Generation, plan: Plan, backend: Backend, *, kind: Kind | None = None, is_adopted: bool = False
+    ) -> Job:
         """Follow a claimed generation from now on. Adopted ones are asked about at once: we may have missed it all."""
         now = self._monotonic()
         heard_at = float("-inf") if is_adopted else now
-        job = Job(begin(record, plan), record, backend, heard_at, now, is_submitting=not is_adopted)
+        job = Job(begin(record, plan, kind), record, backend, heard_at, now, is_submitting=not is_adopted)
         self._jobs[record.prompt_id] = job
+        self._learner.want(kind)
         backend.in_flight.add(record.id)
         self.spawn(self._follow(job), f"follow {record.id}")
         if record.status is GenerationStatus.CANCELING:
@@ -184,8 +183,8 @@ class Tracker:
             return None
 
     async def _apply(self, job: Job, seen: Observation) -> None:
-        step = observe(job.state, seen, self._wall(), self._limits)
-        before = job.state
+        at, before = self._wall(), job.state
+        step = observe(self._learner.foreseen(job, seen, self._jobs.values(), at), seen, at, self._limits)
         if not step.is_durable:
             job.state = step.state
         elif not is_urgent(before.record, step.state.record):
@@ -234,6 +233,7 @@ class Tracker:
         """Do what the step asks of the outside world; what that finds is the next observation."""
         if job.record.is_terminal or step.resubmit:
             self.forget(job)
+            self._learner.learn(job.state)
             if step.resubmit:
                 self.on_pending()
             if job.record.error is not None and job.record.error.code is ErrorCode.OUT_OF_MEMORY:

@@ -12,6 +12,7 @@ import pytest
 
 from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.settings import Settings
+from tests.buckets import bucket, s3_endpoint
 from tests.buses import redis_url
 from tests.databases import (
     database_url,
@@ -22,14 +23,18 @@ from tests.databases import (
     sqlite_url,
 )
 from tests.service import Service
+from tests.storages import place
 
 __all__ = [
+    "bucket",
     "database_url",
     "empty_database_url",
     "migrated_sqlite",
     "postgres_server",
     "postgres_url",
+    "place",
     "redis_url",
+    "s3_endpoint",
     "sqlite_url",
 ]
 

@@ -90,7 +90,7 @@ def bytes_in(folder: Path) -> int:
 
 
 def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
 
 
 def size_of(path: Path) -> tuple[int, int]:

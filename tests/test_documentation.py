@@ -13,7 +13,7 @@ from typing import Any, Final, get_args
 import jsonschema
 import pytest
 
-from app.api.schemas import GenerationCreate
+from app.api.request_schemas import GenerationCreate
 from app.errors import AppError
 from app.events import Event
 from app.main import create_app
@@ -114,7 +114,7 @@ def test_every_operation_is_described_with_its_errors(openapi: dict[str, Any]) -
             assert "application/problem+json" in answer["content"], name
         is_guarded = name.split()[1].startswith("/api")
         assert ("401" in operation["responses"]) is is_guarded, name
-        assert ("404" in operation["responses"]) is ("{generation_id}" in name or name.endswith("/progress")), name
+        assert ("404" in operation["responses"]) is ("_id}" in name or name.endswith("/progress")), name
 
 
 def test_every_reference_in_the_openapi_document_leads_somewhere(openapi: dict[str, Any]) -> None:

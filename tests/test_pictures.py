@@ -168,16 +168,18 @@ def test_the_workflow_inside_a_picture_is_not_handed_on(source: Path) -> None:
         assert b"KSampler" not in convert(source, conversion)
 
 
-def test_an_animation_stays_one_in_webp_and_becomes_its_first_frame_elsewhere(source: Path) -> None:
+def test_an_animation_stays_one_in_webp_of_its_size_and_is_its_first_frame_elsewhere(source: Path) -> None:
     frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "green", "blue")]
     source.write_bytes(
         saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=[100, 200, 300], loop=0)
     )
 
-    animation = opened(convert(source, Conversion(PictureFormat.WEBP, width=20)))
+    animation = opened(convert(source, WEBP))
+    small = opened(convert(source, Conversion(PictureFormat.WEBP, width=20)))
     still = opened(convert(source, PNG))
 
-    assert (getattr(animation, "n_frames", 1), animation.size) == (3, (20, 15))
+    assert (getattr(animation, "n_frames", 1), animation.size) == (3, (40, 30))
+    assert (getattr(small, "n_frames", 1), small.size) == (1, (20, 15))
     assert (getattr(still, "n_frames", 1), still.convert("RGB").getpixel((5, 5))) == (1, (255, 0, 0))
 
 

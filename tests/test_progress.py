@@ -8,9 +8,12 @@ from app import progress
 from app.comfyui.messages import Executed, Executing, ExecutionCached, NodeState, Progress, ProgressState
 from app.comfyui.workflow import Plan, PlannedNode
 from app.events import AggregateProgress, ImageCount, NodeProgress
+from app.lifecycle import begin
 from app.live import LARGEST
 from app.observations import Delivered, Finished, Missing
 from app.records import Status
+from app.scale import ASIDE
+from app.timing import Kind
 from tests.following import (
     ACCEPTED,
     ENDED,
@@ -19,6 +22,7 @@ from tests.following import (
     STALLED,
     START,
     STARTED,
+    Followed,
     claimed,
     entry,
     follow,
@@ -51,16 +55,39 @@ def step_of(node: str | None, value: float, maximum: float) -> Progress:
     return Progress(value, maximum, PROMPT_ID, node)
 
 
-def test_nodes_weigh_their_sampling_steps() -> None:
+def share(steps: float, others: int) -> float:
+    """The percentage after so many of the 20 steps, and so many of the six nodes beside the sampler."""
+    return round(100 * (steps + ASIDE * others) / (20 + ASIDE * 6), 1)
+
+
+def test_samplers_weigh_their_steps_and_other_nodes_little() -> None:
     life = follow(claimed(), STARTED, states(*finished("4", "5", "6", "7"), running("3", 10, 20)))
 
-    assert life.moment.percentage == round(100 * (4 + 10) / 26, 1)
+    assert life.moment.percentage == share(10, others=4)
+
+
+def test_a_hundred_small_nodes_do_not_outweigh_a_short_sampler() -> None:
+    small = {str(number): PlannedNode("Small", "Small", 0) for number in range(100)}
+    plan = Plan({**small, "s": PlannedNode("Draw", "KSampler", 4)}, 1)
+
+    life = follow(claimed(), STARTED, states(*finished(*small), running("s", 0, 4)), plan=plan)
+
+    assert life.moment.percentage == 20.0
+
+
+def test_a_sampler_of_a_larger_picture_weighs_more() -> None:
+    kind = Kind("k", {"1": 1.0, "2": 4.0})
+    life = Followed(begin(claimed(), TWO_SAMPLERS, kind))
+
+    life.see(STARTED, step_of("1", 20, 20))
+
+    assert life.moment.percentage == round(100 * 20 / (20 + 4 * 10), 1)
 
 
 def test_the_percentage_never_falls_when_a_node_starts_over() -> None:
     life = follow(claimed(), STARTED, step_of("3", 19, 20), step_of("3", 1, 20))
 
-    assert (life.moment.step, life.moment.percentage) == (1, round(100 * 19 / 26, 1))
+    assert (life.moment.step, life.moment.percentage) == (1, share(19, others=0))
 
 
 def test_only_complete_shows_a_hundred() -> None:
@@ -74,14 +101,14 @@ def test_only_complete_shows_a_hundred() -> None:
 def test_a_failure_keeps_the_percentage_it_had() -> None:
     life = follow(claimed(), STARTED, SAMPLING, Finished(entry(), (), STALLED))
 
-    assert life.moment.percentage == round(100 * 5 / 26, 1)
+    assert life.moment.percentage == share(5, others=0)
 
 
 def test_the_percentage_survives_a_lost_attempt() -> None:
     life = follow(claimed(), ACCEPTED, SAMPLING).see(Missing(), at=10).see(Missing(), at=20)
 
     assert life.last.resubmit
-    assert life.moment.percentage == round(100 * 5 / 26, 1)
+    assert life.moment.percentage == share(5, others=0)
 
 
 def test_steps_are_summed_over_all_samplers() -> None:
@@ -133,7 +160,7 @@ def test_cached_nodes_count_as_finished() -> None:
     life = follow(claimed(), ExecutionCached(PROMPT_ID, ("4", "5", "of no interest")))
 
     assert life.moment.aggregate_progress == AggregateProgress(2, 7)
-    assert life.moment.percentage == round(100 * 2 / 26, 1)
+    assert life.moment.percentage == share(0, others=2)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), -3.0])
@@ -214,40 +241,13 @@ def test_the_output_of_an_inner_node_does_not_finish_the_node_it_stands_for(node
 def test_an_inner_node_is_shown_as_the_node_it_stands_for() -> None:
     life = follow(claimed(), states(running("3", 0, 1), running("3.0.0.1", 2, 8, "3")))
 
-    assert life.moment.node_progress == NodeProgress("3", "KSampler", "KSampler", 2, 8)
+    assert life.moment.node_progress == NodeProgress("3", "KSampler", "KSampler", 2, 20)
 
 
 def test_nodes_the_plan_does_not_know_are_not_shown() -> None:
     life = follow(claimed(), STARTED, states(running("404", 2, 8)), step_of("404", 3, 8), Executing(PROMPT_ID, "404"))
 
     assert life.moment.node_progress is None
-
-
-def test_the_remaining_time_is_extrapolated_from_the_work_done() -> None:
-    life = follow(claimed()).see(STARTED, at=0).see(step_of("3", 13, 20), at=6.5)
-
-    assert life.moment.eta_seconds == 6.5
-
-
-def test_cached_nodes_do_not_make_the_remaining_time_look_short() -> None:
-    life = follow(claimed()).see(STARTED, ExecutionCached(PROMPT_ID, ("4", "5", "6", "7")), at=0)
-    early = life.moment.eta_seconds
-
-    life.see(step_of("3", 11, 20), at=11)
-
-    assert (early, life.moment.eta_seconds) == (None, 11.0)
-
-
-def test_too_little_work_gives_no_remaining_time() -> None:
-    life = follow(claimed()).see(STARTED, at=0).see(step_of("3", 1, 20), at=6.5)
-
-    assert life.moment.eta_seconds is None
-
-
-def test_a_clock_that_was_set_back_gives_no_negative_time() -> None:
-    life = follow(claimed()).see(STARTED, at=100).see(SAMPLING, at=0)
-
-    assert life.moment.eta_seconds == 0.0
 
 
 def test_images_are_counted_as_they_are_delivered() -> None:

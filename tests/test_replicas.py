@@ -9,9 +9,8 @@ import pytest
 
 from app.comfyui.simulator import Simulator, SimulatorOptions
 from tests.conftest import MakeSettings
-from tests.process import KillableService
+from tests.process import KillableService, free_port
 from tests.service import Service
-from tests.test_killed import free_port
 from tests.waiting import until
 
 REQUEST: dict[str, Any] = {"prompt": "for two", "steps": 6, "width": 64, "height": 64}

@@ -37,6 +37,10 @@ EACH: dict[str, tuple[str, Any]] = {
     "ping_interval_s": ("1", 1),
     "shutdown_grace_s": ("1", 1),
     "max_body_bytes": ("2048", 2048),
+    "max_upload_bytes": ("2048", 2048),
+    "max_upload_pixels": ("100", 100),
+    "fetch_timeout_s": ("0.5", 0.5),
+    "fetch_allow": (" cdn.lan:9000, 10.0.0.0/8,", ("cdn.lan:9000", "10.0.0.0/8")),
     "max_output_bytes": ("2048", 2048),
     "max_frame_bytes": ("2048", 2048),
     "cache_bytes": ("0", 0),
@@ -74,6 +78,10 @@ NONSENSE = [
     ("LOG_LEVEL", "LOUD"),
     ("LOG_FORMAT", "xml"),
     ("URL_TTL_S", "1"),
+    ("FETCH_ALLOW", "10.0.0.1/8"),
+    ("FETCH_ALLOW", "http://host"),
+    ("FETCH_ALLOW", "host:http"),
+    ("MAX_UPLOAD_PIXELS", "100000001"),
 ]
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.api.schemas import GenerationCreate
+from app.api.request_schemas import GenerationCreate
+from app.api.schemas import Wire
 from app.errors import InvalidRequest, MalformedBody, Problem, pointer
+
+WireT = TypeVar("WireT", bound=Wire)
 
 MAX_NESTING: Final = 100
 """Far above any real metadata; the writers of JSON give up somewhere near 250."""
@@ -18,7 +21,7 @@ MAX_NESTING: Final = 100
 MAX_PROBLEMS: Final = 20
 """A person repairs a handful of mistakes at a time."""
 
-_NOT_YET: Final = ("references", "webhook")
+_NOT_YET: Final = ("webhook",)
 _OBJECT: Final = "must be a JSON object"
 _UUID: Final = "must be an id out of an answer: a lowercase UUID"
 
@@ -32,11 +35,17 @@ def generation_body(raw: bytes) -> GenerationCreate:
     problems = [*_contradictions(body), *_too_deep(body)]
     if problems:
         raise InvalidRequest(*problems[:MAX_PROBLEMS])
-    try:
-        return GenerationCreate.model_validate(body)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]
-        raise InvalidRequest(*(Problem(pointer(*each["loc"]), worded(each)) for each in found)) from error
+    return _validated(GenerationCreate, body)
+
+
+def written_body(raw: bytes, model: type[WireT], hint: str) -> WireT:
+    """The body of something a caller makes, as `model` has it; `hint` says what to send. Raises like the other."""
+    body = _decoded(raw)
+    if not isinstance(body, dict):
+        raise InvalidRequest(Problem("", f"send a JSON object with {hint}"))
+    if problems := list(_too_deep(body)):
+        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+    return _validated(model, body)
 
 
 def overrides_body(raw: bytes) -> dict[str, Any]:
@@ -54,13 +63,27 @@ def worded(found: ErrorDetails) -> str:
     match found["type"]:
         case "dict_type":
             return _OBJECT
+        case "model_type" | "model_attributes_type":
+            return "must be the source of a file as text, or an object with it"
         case "missing":
             return "is missing; send it"
-        case "string_pattern_mismatch":  # The only pattern there is.
+        case "string_pattern_mismatch" if found["loc"] and found["loc"][-1] == "name":
+            return "must be made of lower-case letters, digits, `-` and `_`, and begin with a letter or digit"
+        case "string_pattern_mismatch":
             return _UUID
+        case "extra_forbidden":
+            return "is no field of this; leave it out"
         case _:
             text: str = found["msg"].replace("Input should", "must", 1).replace("String should", "must", 1)
             return text[:1].lower() + text[1:]
+
+
+def _validated(model: type[WireT], body: Mapping[str, Any]) -> WireT:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]
+        raise InvalidRequest(*(Problem(pointer(*each["loc"]), worded(each)) for each in found)) from error
 
 
 def _decoded(raw: bytes) -> Any:

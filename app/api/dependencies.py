@@ -9,13 +9,18 @@ from fastapi import Depends, Path, Request
 
 from app.api.bodies import generation_body, overrides_body
 from app.api.links import Links
-from app.api.schemas import UUID, GenerationCreate
+from app.api.request_schemas import GenerationCreate
+from app.api.schemas import UUID
 from app.api.streams import StreamHub
 from app.api.wire import EventEncoder
+from app.authoring import Authoring
 from app.conversions import Conversions
 from app.generations import Generations
 from app.health import Health
+from app.offers import Offers
+from app.projects import Projects
 from app.settings import Settings
+from app.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,10 @@ class Services:
 
     settings: Settings
     generations: Generations
+    uploads: Uploads
+    authoring: Authoring
+    offers: Offers
+    projects: Projects
     conversions: Conversions
     health: Health
     links: Links

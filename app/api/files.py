@@ -7,13 +7,12 @@ and fails with RuntimeError (500) when the file is gone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
+import logging
 import re
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-import anyio.to_thread
 import msgspec
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -21,18 +20,22 @@ from starlette.responses import Response
 from app.api.ranges import RangeUnsatisfiable, Span, parse_range
 from app.conversions import ConversionsBusy
 from app.errors import InvalidRequest, OutputGone, Problem, Unavailable
+from app.local_storage import open_part
 from app.pictures import DEFAULT_QUALITY, Conversion, PictureFormat, PictureGone, PictureTooLarge, UnreadablePicture
-from app.storage import StorageError
+from app.storage import CHUNK_BYTES, FileGone, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from starlette.types import Receive, Scope, Send
 
     from app.conversions import Conversions
+    from app.storage import Choose, Reading, StoredFile
 
-CHUNK_BYTES: Final = 1024 * 1024
+log = logging.getLogger(__name__)
+
+__all__ = ["CHUNK_BYTES", "FileAnswer", "converted", "parse_conversion"]
+
 # A reader slower than 9 KB/s for a whole chunk counts as gone; it would hold a file and a socket for ever.
 CHUNK_TIMEOUT_S: Final = 120.0
 MAX_WIDTH: Final = 8192
@@ -59,7 +62,7 @@ class FileAnswer(Response):
 
     def __init__(
         self,
-        path: Path,
+        source: Path | StoredFile,
         *,
         tag: str,
         mime_type: str,
@@ -67,7 +70,7 @@ class FileAnswer(Response):
         is_private: bool = False,
         is_download: bool = False,
     ) -> None:
-        self.path = path
+        self.source = source
         self.etag = f'"{tag}"'
         self.status_code = 200
         self.background = None
@@ -96,19 +99,19 @@ class FileAnswer(Response):
     async def _send_file(self, asked: Headers, is_head: bool, receive: Receive, send: Send) -> None:
         # RFC 9110 14.2: a range means something for GET only. If-Range: without an exact match the whole file goes out.
         is_ranged = not is_head and asked.get("if-range", self.etag) == self.etag
-        opened = await asyncio.to_thread(_opened, self.path, asked.get("range") if is_ranged else None, is_head)
+        choice = _Choice(asked.get("range") if is_ranged else None, is_head)
+        reading = await _opened(self.source, choice)
         try:
-            if opened.span is None:
-                await self._send_unsatisfiable(send, opened.size)
+            if choice.span is None:
+                await self._send_unsatisfiable(send, reading.size)
                 return
-            await self._send_head(send, opened.span, opened.size)
+            await self._send_head(send, choice.span, reading.size)
             if is_head:
                 await send({"type": "http.response.body", "body": b""})
             else:
-                await _send_body(opened, opened.span, receive, send)
+                await _send_body(reading, choice.span.length, receive, send)
         finally:
-            # Closing a file that was read only costs microseconds and touches no disk.
-            opened.file.close()
+            await reading.aclose()
 
     async def _send_head(self, send: Send, span: Span, size: int) -> None:
         headers = MutableHeaders(raw=list(self.raw_headers))
@@ -154,13 +157,13 @@ def parse_conversion(query: Mapping[str, str]) -> Conversion | None:
     return Conversion(picture_format, quality or DEFAULT_QUALITY, width)
 
 
-async def converted(conversions: Conversions, source: Path, sha256: str, conversion: Conversion) -> Path:
+async def converted(conversions: Conversions, source: Path | StoredFile, sha256: str, conversion: Conversion) -> Path:
     """The converted file, made if need be, with every failure as an error fit for the caller."""
     try:
-        return await conversions.converted(source, sha256, conversion)
+        return await conversions.converted(source if isinstance(source, Path) else source.local, sha256, conversion)
     except (UnreadablePicture, PictureTooLarge) as exc:
         raise InvalidRequest(Problem("?format", f"{exc}; leave out format, quality and width")) from exc
-    except PictureGone as exc:
+    except (PictureGone, FileGone) as exc:
         raise _gone() from exc
     except ConversionsBusy as exc:
         raise Unavailable("conversion of pictures") from exc
@@ -168,54 +171,52 @@ async def converted(conversions: Conversions, source: Path, sha256: str, convers
         raise Unavailable("storage") from exc
 
 
-class _Opened(NamedTuple):
-    """An open file, its size, the span to send (None: not satisfiable) and that span's first chunk."""
+class _Choice:
+    """Chooses the part to read once the size is known, and remembers it: `span` is None when it cannot be had."""
 
-    file: BinaryIO
-    size: int
-    span: Span | None
-    first: bytes
+    def __init__(self, range_header: str | None, is_head: bool) -> None:
+        self._range_header, self._is_head = range_header, is_head
+        self.span: Span | None = None
 
-
-def _opened(path: Path, range_header: str | None, is_head: bool) -> _Opened:
-    """Everything a small file needs in one thread hop: open, measure, seek, read."""
-    with contextlib.ExitStack() as on_failure:
+    def __call__(self, size: int) -> tuple[int, int]:
         try:
-            # Buffered for its lock: closing waits for a read whose awaiter was canceled.
-            file = on_failure.enter_context(path.open("rb"))
-            opened = _read_first(file, range_header, is_head)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
-            raise _gone() from exc
-        except OSError as exc:
-            raise Unavailable("storage") from exc
-        on_failure.pop_all()
-        return opened
+            self.span = parse_range(self._range_header, size)
+        except RangeUnsatisfiable:
+            self.span = None
+        return (0, 0) if self.span is None or self._is_head else (self.span.start, self.span.stop)
 
 
-def _read_first(file: BinaryIO, range_header: str | None, is_head: bool) -> _Opened:
-    size = os.fstat(file.fileno()).st_size
+async def _opened(source: Path | StoredFile, choose: Choose) -> Reading:
     try:
-        span = parse_range(range_header, size)
-    except RangeUnsatisfiable:
-        return _Opened(file, size, None, b"")
-    file.seek(span.start)
-    return _Opened(file, size, span, b"" if is_head else file.read(min(span.length, CHUNK_BYTES)))
+        return await (open_part(source, choose) if isinstance(source, Path) else source.open(choose))
+    except FileGone as exc:
+        raise _gone() from exc
+    except StorageError as exc:
+        raise Unavailable("storage") from exc
 
 
-async def _send_body(opened: _Opened, span: Span, receive: Receive, send: Send) -> None:
-    left = span.length - len(opened.first)
-    if not await _is_sent(send, opened.first, is_last=left == 0) or left == 0:
+async def _send_body(reading: Reading, length: int, receive: Receive, send: Send) -> None:
+    left = length - len(reading.first)
+    if not await _is_sent(send, reading.first, is_last=left == 0) or left == 0:
         return
     async with asyncio.TaskGroup() as group:
         # uvicorn drops what is sent to a closed connection without a word; nobody needs a film read to its end then.
         gone = group.create_task(_disconnected(receive))
         while left > 0 and not gone.done():
-            # anyio wakes the thread that rested last, whose memory is warm: a third faster than asyncio's own pool.
-            chunk = await anyio.to_thread.run_sync(opened.file.read, min(left, CHUNK_BYTES))
+            chunk = await _next(reading)
             left -= len(chunk)
             if not chunk or not await _is_sent(send, chunk, is_last=left == 0):
                 break
         gone.cancel()
+
+
+async def _next(reading: Reading) -> bytes:
+    """The next piece. After the first byte an error is no answer any more: the connection ends too early instead."""
+    try:
+        return await reading.read()
+    except StorageError as exc:
+        log.warning("a file broke off", extra={"action": "serve", "cause": type(exc).__name__})
+        return b""
 
 
 async def _is_sent(send: Send, chunk: bytes, *, is_last: bool) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -13,11 +11,12 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from app.api.caching import unless_known
+from app.api.cursors import LATEST_S, cursor_of, place_of
 from app.api.dependencies import CreateDep, GenerationId, OverridesDep, Services, ServicesDep
 from app.api.events import stream
 from app.api.headers import CancelAfter, IdempotencyKey, Prefer, deadline_s, key, wait_s
 from app.api.openapi import CREATE, RETRY, errors, readable
-from app.api.schemas import UUID, GenerationPage, GenerationRead
+from app.api.schemas import GenerationPage, GenerationRead
 from app.errors import InvalidRequest, Problem
 from app.generations import GenerationFilter, Position, Shown, Submitted
 from app.records import Status
@@ -30,10 +29,6 @@ FILTERS: Final = frozenset(
 )
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST_S: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
-
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=_LATEST_S)]
-Id = Annotated[str, msgspec.Meta(pattern=UUID)]
 
 
 @router.post("/generate", status_code=202, responses=errors(400, 409, 413, 422), openapi_extra=CREATE)
@@ -51,7 +46,7 @@ async def create(
     `Prefer: wait=N` it is held until the generation ends or N seconds passed; with `Accept: text/event-stream` it is
     the event stream. With an `Idempotency-Key` the same request can be sent again without running again.
     """
-    asked = body.to_request(key(idempotency_key), deadline_s(cancel_after))
+    asked = body.to_request(key(idempotency_key), deadline_s(cancel_after), request.headers.get("host"))
     return await _answered(await services.generations.submit(asked), services, request, prefer)
 
 
@@ -123,10 +118,12 @@ async def listing(
         created_before=_seconds(created_before),
         text=q,
     )
-    shown = await services.generations.list(filters, limit + 1, _position(cursor))
+    place = place_of(cursor)
+    shown = await services.generations.list(filters, limit + 1, None if place is None else Position(*place))
     page, more = shown[:limit], len(shown) > limit
     items = [GenerationRead.of(each, services.links) for each in page]
-    body = GenerationPage(items=items, next_cursor=_cursor(page[-1]) if more else None)
+    last = page[-1].record if more else None
+    body = GenerationPage(items=items, next_cursor=None if last is None else cursor_of(last.created_at, last.id))
     return Response(body.model_dump_json(by_alias=True), media_type="application/json")
 
 
@@ -177,21 +174,4 @@ def _seconds(asked: datetime | None) -> float | None:
     if asked is None:
         return None
     aware = asked if asked.tzinfo is not None else asked.replace(tzinfo=UTC)
-    return min(max((aware - _EPOCH).total_seconds(), 0.0), _LATEST_S)
-
-
-def _cursor(shown: Shown) -> str:
-    raw = msgspec.json.encode([shown.record.created_at, shown.record.id])
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def _position(cursor: str | None) -> Position | None:
-    if cursor is None:
-        return None
-    try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        created_at, generation_id = msgspec.json.decode(raw, type=tuple[Seconds, Id])
-    except (binascii.Error, ValueError) as error:
-        problem = Problem("?cursor", "take `nextCursor` of the page before, unchanged")
-        raise InvalidRequest(problem) from error
-    return Position(created_at, generation_id)
+    return min(max((aware - _EPOCH).total_seconds(), 0.0), LATEST_S)

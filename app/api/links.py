@@ -29,19 +29,26 @@ class Links:
 
     def to(self, generation_id: str, path: str) -> str:
         """The URL of something of a generation's; `path` may have a query already."""
-        url = f"/api/generations/{generation_id}{path}"
-        if self._secret is None:
-            return url
-        return f"{url}{'&' if '?' in path else '?'}token={self._token(self._secret, generation_id)}"
+        return self._url("generations", generation_id, path)
+
+    def to_upload(self, upload_id: str, path: str) -> str:
+        """The URL of something of an upload's."""
+        return self._url("uploads", upload_id, path)
 
     def allows(self, token: str, generation_id: str) -> bool:
-        """Whether the token is ours, for this generation, and not expired."""
+        """Whether the token is ours, for this generation or upload, and not expired."""
         expires, _, _ = token.partition(".")
         if self._secret is None or not expires.isascii() or not expires.isdigit() or len(expires) > 12:
             return False
         if int(expires) < self._clock():
             return False
         return hmac.compare_digest(token.encode(), _signed(self._secret, generation_id, int(expires)).encode())
+
+    def _url(self, kind: str, owner_id: str, path: str) -> str:
+        url = f"/api/{kind}/{owner_id}{path}"
+        if self._secret is None:
+            return url
+        return f"{url}{'&' if '?' in path else '?'}token={self._token(self._secret, owner_id)}"
 
     def _token(self, secret: bytes, generation_id: str) -> str:
         grain = max(1, self._url_ttl_s // ROUNDING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -19,7 +19,7 @@ _GUARDED: Final = ("/api", "/v1")
 _PROGRESS: Final = "/api/generate/progress"
 _NAME: Final = re.compile(rb"(?:^|(?<=&))[a-z_]+(?==)")
 _SNAKE: Final = re.compile(rb"_([a-z])")
-_GENERATION: Final = re.compile(r"/api/generations/([0-9a-f-]{36})(?:/|$)")
+_GENERATION: Final = re.compile(r"/api/(?:generations|uploads)/([0-9a-f-]{36})(?:/|$)")
 
 
 class RequireKey:
@@ -55,7 +55,7 @@ def _given_keys(scope: Scope) -> list[bytes]:
 
 
 def _asked(scope: Scope, query: dict[str, list[str]]) -> str:
-    """The one generation the request is about. A token opens nothing else, above all no list."""
+    """The one generation or upload the request is about. A token opens nothing else, above all no list."""
     if scope["path"] == _PROGRESS:
         return next(iter(query.get("generationId", ())), "")
     of_path = _GENERATION.match(scope["path"])
@@ -79,30 +79,35 @@ def _camel(name: re.Match[bytes]) -> bytes:
 
 
 class LimitBody:
-    """Refuses bodies over `max_bytes`: by their announced length, or when that many have come."""
+    """Refuses bodies over `max_bytes`: by their announced length, or when that many have come.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    `exceptions` are paths with a limit of their own.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, exceptions: Mapping[str, int]) -> None:
+        self._app, self._max_bytes, self._exceptions = app, max_bytes, exceptions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
             await self._app(scope, receive, send)
             return
+        max_bytes = self._exceptions.get(scope["path"], self._max_bytes)
         announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isdigit() and int(announced) > self._max_bytes:
-            await problem_response(BodyTooLarge(self._max_bytes))(scope, receive, send)
+        if announced.isdigit() and int(announced) > max_bytes:
+            await problem_response(BodyTooLarge(max_bytes))(scope, receive, send)
             return
-        await self._app(scope, self._counted(receive), send)
+        await self._app(scope, _counted(receive, max_bytes), send)
 
-    def _counted(self, receive: Receive) -> Receive:
-        received = 0
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise BodyTooLarge(self._max_bytes)
-            return message
+def _counted(receive: Receive, max_bytes: int) -> Receive:
+    received = 0
 
-        return counted
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise BodyTooLarge(max_bytes)
+        return message
+
+    return counted

@@ -11,7 +11,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from app.api.event_schemas import EventRead
-from app.api.schemas import GenerationCreate, GenerationPage, GenerationRead, ProblemRead
+from app.api.request_schemas import GenerationCreate
+from app.api.schemas import GenerationPage, GenerationRead, ProblemRead
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 
@@ -23,6 +24,7 @@ _WHEN: Final = {
     409: "a moment too early: something of this very name is still under way",
     410: "the file was kept once and is gone",
     413: "the body is too large",
+    415: "the file is of no type that is taken",
     422: "something in the request is wrong; `errors` names each place",
     503: "the queue is full, or no backend or database answers; see `Retry-After`",
 }
@@ -64,6 +66,20 @@ RETRY: Final[dict[str, Any]] = {
         "content": {"application/json": {"schema": {"type": "object"}, "examples": {"seed": {"value": {"seed": -1}}}}},
     },
     "responses": CREATE["responses"],
+}
+
+TEMPLATE: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplateWrite"}}},
+    }
+}
+
+PROJECT: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": False,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ProjectWrite"}}},
+    }
 }
 
 EVENTS: Final[dict[int | str, dict[str, Any]]] = {

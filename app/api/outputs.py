@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -17,8 +16,14 @@ from app.api.openapi import FILE, errors, readable
 from app.errors import InvalidRequest, Problem
 from app.pictures import Conversion
 from app.records import Output, OutputKind
+from app.storage import StoredOutput
 
 router = APIRouter(prefix="/api/generations/{generation_id}", tags=["outputs"])
+
+FORMAT = (
+    "`webp`, `jpeg` or `png`: convert. A video gives its poster frame. An animated picture stays animated as `webp` "
+    "without `width`; otherwise it gives its first frame"
+)
 
 Index = Annotated[int, PathParameter(ge=0, le=1_000_000)]
 
@@ -33,7 +38,7 @@ class Asked:
 
 
 async def asked(
-    picture_format: Annotated[str | None, Query(alias="format", description="`webp`, `jpeg` or `png`: convert")] = None,
+    picture_format: Annotated[str | None, Query(alias="format", description=FORMAT)] = None,
     quality: Annotated[str | None, Query(description="1..100, for `webp` and `jpeg`")] = None,
     width: Annotated[str | None, Query(description="pixels at most; never enlarges")] = None,
     download: Annotated[bool, Query(description="ask the browser to save the file")] = False,
@@ -51,30 +56,50 @@ AskedDep = Annotated[Asked, Depends(asked)]
 @readable(router, "/images/{index}", responses={**FILE, **errors(404, 410, 422)})
 async def image(generation_id: GenerationId, index: Index, services: ServicesDep, asked: AskedDep) -> Response:
     """One image by its place in `images[]`. Strong ETag, ranges, conversion; never changes, so cache it for ever."""
-    output, path = await services.generations.output(generation_id, index, only_images=True)
-    return await _answer(output, path, services, asked)
+    stored = await services.generations.output(generation_id, index, only_images=True)
+    return await _answer(stored, services, asked)
 
 
 @readable(router, "/outputs/{index}", responses={**FILE, **errors(404, 410, 422)})
 async def output(generation_id: GenerationId, index: Index, services: ServicesDep, asked: AskedDep) -> Response:
     """Any output by its place in `outputs[]`: image, video, audio, text, 3D or other file."""
-    output, path = await services.generations.output(generation_id, index, only_images=False)
-    return await _answer(output, path, services, asked)
+    stored = await services.generations.output(generation_id, index, only_images=False)
+    return await _answer(stored, services, asked)
 
 
-async def _answer(output: Output, path: Path | None, services: Services, asked: Asked) -> Response:
-    is_private = bool(services.settings.api_keys)
-    if asked.conversion is not None and output.kind is not OutputKind.IMAGE:
-        raise InvalidRequest(Problem("?format", f"only images are converted, and this is {output.kind.value}"))
-    if path is None:
-        return unless_known(_text(output, asked.is_download, is_private), asked.if_none_match)
-    tag, mime_type, filename = output.sha256, output.mime_type, output.filename
+async def _answer(stored: StoredOutput, services: Services, asked: Asked) -> Response:
+    output, is_private = stored.output, bool(services.settings.api_keys)
     if asked.conversion is not None:
-        path = await converted(services.conversions, path, output.sha256, asked.conversion)
-        tag, mime_type = f"{output.sha256}-{asked.conversion.name}", asked.conversion.mime_type
-        filename = f"{Path(output.filename).stem}.{asked.conversion.format}"
+        return await _converted(stored, services, asked, asked.conversion)
+    if stored.file is None:
+        return unless_known(_text(output, asked.is_download, is_private), asked.if_none_match)
     return FileAnswer(
-        path, tag=tag, mime_type=mime_type, filename=filename, is_private=is_private, is_download=asked.is_download
+        stored.file,
+        tag=output.sha256,
+        mime_type=output.mime_type,
+        filename=output.filename,
+        is_private=is_private,
+        is_download=asked.is_download,
+    )
+
+
+async def _converted(stored: StoredOutput, services: Services, asked: Asked, conversion: Conversion) -> Response:
+    """The picture, or a video's poster frame, in the form asked for."""
+    output = stored.output
+    picture = stored.file if output.kind is OutputKind.IMAGE else stored.poster
+    if picture is None:
+        what = "this video has no poster frame" if output.kind is OutputKind.VIDEO else f"this is {output.kind.value}"
+        raise InvalidRequest(Problem("?format", f"only images and poster frames are converted, and {what}"))
+    # A video's frame is no picture of its hash's own: another ffmpeg may take another one.
+    content = output.sha256 if picture is stored.file else f"{output.sha256}-poster"
+    path = await converted(services.conversions, picture, content, conversion)
+    return FileAnswer(
+        path,
+        tag=f"{content}-{conversion.name}",
+        mime_type=conversion.mime_type,
+        filename=conversion.renamed(output.filename),
+        is_private=bool(services.settings.api_keys),
+        is_download=asked.is_download,
     )
 
 

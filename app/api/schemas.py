@@ -11,20 +11,13 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from app.api.headers import MAX_DEADLINE_S
 from app.api.links import Links
-from app.errors import pointer
-from app.generations import Request, Shown
+from app.generations import Shown
 from app.records import ErrorCode, Output, OutputKind, Status
 
 UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 EXAMPLE_ID: Final = "6f1c1f0e-3f0b-4a6e-9d0a-0c8f6f0f7a11"
-
-EXAMPLE_GRAPH: Final[dict[str, Any]] = {
-    "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
-    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "example"}},
-}
 
 
 class Wire(BaseModel):
@@ -33,76 +26,21 @@ class Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
-class GenerationCreate(Wire):
-    """One generation to start: a template with its parameters, or a raw workflow.
-
-    A template's parameters (`prompt`, `negativePrompt`, `width`, `height`, `steps`, `cfg`, `seed`, `sampler`,
-    `scheduler`, `model`, `batchSize`, ...) stand beside these fields, or inside `params`.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "examples": [
-                {"prompt": "a lighthouse at dusk", "steps": 20, "seed": 42},
-                {"workflow": EXAMPLE_GRAPH, "projectId": "shop", "metadata": {"order": 7}},
-            ]
-        },
-    )
-
-    template: str | None = Field(default=None, max_length=200, description="name of a template; default `txt2img`")
-    workflow: dict[str, Any] | None = Field(
-        default=None, description="instead of a template: a ComfyUI graph in API format; parameters are then only kept"
-    )
-    params: dict[str, Any] | None = Field(
-        default=None, description="parameters by name, as an alternative to top-level fields"
-    )
-    project_id: str | None = Field(default=None, max_length=200, description="any name of the caller's own")
-    metadata: dict[str, Any] | None = Field(default=None, description="kept with the record and returned as it is")
-    priority: int | None = Field(
-        default=None, ge=-1_000_000, le=1_000_000, strict=True, description="higher goes first; default 0"
-    )
-    force: bool | None = Field(
-        default=None, strict=True, description="run even if ComfyUI would answer from its cache; default false"
-    )
-
-    deadline_seconds: float | None = Field(
-        default=None,
-        gt=0,
-        le=MAX_DEADLINE_S,
-        strict=True,
-        description="end it, as `failed` / `timed_out`, when it is not done so many seconds after it was accepted",
-    )
-
-    def to_request(self, idempotency_key: str | None = None, deadline_s: float | None = None) -> Request:
-        """`deadline_s` is the one of the header; the earlier of two counts."""
-        deadlines = [each for each in (self.deadline_seconds, deadline_s) if each is not None]
-        nested, beside = self.params or {}, self.model_extra or {}
-        return Request(
-            template=self.template,
-            params={**nested, **beside},
-            nested=frozenset(pointer(name) for name in nested),
-            workflow=self.workflow,
-            project_id=self.project_id,
-            metadata=self.metadata or {},
-            priority=self.priority or 0,
-            force=self.force or False,
-            deadline_s=min(deadlines, default=None),
-            idempotency_key=idempotency_key,
-        )
-
-
 class OutputRead(Wire):
     """A kept file, or a text."""
 
     index: int
     kind: OutputKind
     url: str
-    thumbnail_url: str | None = Field(default=None, description="a small WebP; images only")
+    thumbnail_url: str | None = Field(
+        default=None, description="a small WebP of an image, or of a video's poster frame where there is one"
+    )
     filename: str
     mime_type: str
     width: int | None = None
     height: int | None = None
+    duration_seconds: float | None = Field(default=None, description="of videos, sounds and animated pictures")
+    frames: int | None = Field(default=None, description="of animated pictures; null for still ones")
     size_bytes: int
     sha256: str
     node_id: str
@@ -119,6 +57,8 @@ class OutputRead(Wire):
             mime_type=output.mime_type,
             width=output.width,
             height=output.height,
+            duration_seconds=output.duration_s,
+            frames=output.frames,
             size_bytes=output.size_bytes,
             sha256=output.sha256,
             node_id=output.node_id,
@@ -152,6 +92,7 @@ class GenerationRead(Wire):
     comfyui_prompt_id: str = Field(description="ComfyUI's id of it; never null")
     status: Status
     template: str | None
+    template_version: int | None = Field(description="of a caller's own template; null for built-in ones")
     prompt: str | None
     params: dict[str, Any]
     seed: int | None
@@ -191,6 +132,7 @@ class GenerationRead(Wire):
             comfyui_prompt_id=record.prompt_id,
             status=moment.status,
             template=record.template,
+            template_version=record.template_version,
             prompt=record.prompt_text,
             params=record.params,
             seed=record.seed,
@@ -276,8 +218,8 @@ def output_read(generation_id: str, output: Output, links: Links) -> OutputRead:
 
 def _output(generation_id: str, output: Output, links: Links) -> OutputRead:
     url = links.to(generation_id, f"/outputs/{output.index}")
-    is_image = output.kind is OutputKind.IMAGE
-    thumbnail = links.to(generation_id, f"/outputs/{output.index}?format=webp&width=320") if is_image else None
+    has_picture = output.kind is OutputKind.IMAGE or output.poster is not None
+    thumbnail = links.to(generation_id, f"/outputs/{output.index}?format=webp&width=320") if has_picture else None
     return OutputRead.of(output, url, output.index, thumbnail)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
     from app.comfyui.answers import Accepted, QueueState, SystemStats, Upload
+    from app.comfyui.exchange import Streamed
     from app.comfyui.history import HistoryEntry, OutputFile
 
 log = logging.getLogger(__name__)
@@ -143,9 +144,18 @@ class ComfyClient:
             yield _download(response, self._exchange.chunks(response))
 
     async def upload(
-        self, content: bytes, filename: str, *, subfolder: str = "", folder: str = "input", overwrite: bool = False
+        self,
+        content: bytes | Streamed,
+        filename: str,
+        *,
+        subfolder: str = "",
+        folder: str = "input",
+        overwrite: bool = False,
     ) -> Upload:
-        """Store an input file. The name in the answer counts: ComfyUI renames where another file has it already."""
+        """Store an input file. The name in the answer counts: ComfyUI renames where another file has it already.
+
+        Rejected: it is larger than the server takes. It can be sent again whatever happened, with `overwrite`.
+        """
         fields = {"subfolder": subfolder, "type": folder, "overwrite": "true" if overwrite else "false"}
         reply = await self._exchange.upload("/upload/image", fields, "image", filename, content)
         return self._read("POST /upload/image", reply, answers.read_upload)

@@ -60,6 +60,12 @@ class NodeDefinition:
     output_kinds: tuple[str, ...]
     is_output: bool
     title: str
+    module: str = ""
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it comes from a node pack, which may check its inputs by rules of its own."""
+        return self.module.startswith("custom_nodes")
 
 
 class Definitions(Mapping[str, NodeDefinition]):
@@ -107,6 +113,7 @@ def _node(class_type: str, raw: Mapping[str, Any]) -> NodeDefinition:
         tuple(each if isinstance(each, str) else "COMBO" for each in as_list(raw.get("output"))),
         raw.get("output_node") is True,
         title if isinstance(title, str) and title else class_type,
+        str(raw.get("python_module") or ""),
     )
 
 

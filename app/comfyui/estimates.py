@@ -1,11 +1,12 @@
-"""How many sampler steps a node will take and how many pictures an output node will give, read off the graph.
+"""How many sampler steps a node will take, of how many pixels, and how many pictures an output node will give.
 
 Pure. Owns what is known about ComfyUI's node classes: names, inputs and meanings as `/object_info` of 0.3.64 and 0.8.0
-shows them, and as sampling nodes report their progress. Estimates only; nothing here can refuse a graph.
+shows them, and as sampling nodes report their progress. Read off the graph; estimates only, nothing can refuse one.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from app.comfyui.graph import Link, as_link
@@ -21,6 +22,10 @@ _MAX_BATCH: Final = 4_096
 # Every walk follows one input per node. Further than this nothing is told of a hand-made graph, and a hostile one
 # with thousands of long chains must not cost more than a moment.
 _MAX_HOPS: Final = 50
+# Nodes looked at for one that saves pictures, for the same two reasons.
+_MAX_LOOKED_AT: Final = 500
+# The largest side of a latent in /object_info.
+_MAX_SIDE: Final = 16_384
 # Classes that take a number of steps without sampling: they make or reshape noise schedules.
 _NOT_SAMPLING: Final = ("Scheduler", "Sigmas")
 # Where a picture or latent comes in, the likeliest name first.
@@ -34,6 +39,7 @@ _PICTURE_INPUTS: Final = (
     "pixels",
     "image1",
     "samples1",
+    "destination",
 )
 _LATENT_INPUTS: Final = ("latent_image", "latent", "latents", "samples", "optional_latent")
 
@@ -55,12 +61,54 @@ def steps_of(nodes: Mapping[str, WorkflowNode], node: WorkflowNode) -> int:
 
 
 def pictures_of(nodes: Mapping[str, WorkflowNode], node: WorkflowNode) -> int:
-    """Pictures this output node will save or show; 0 for nodes that make other things."""
-    if "Animated" in node.class_type:
-        return 1
-    if "Image" not in node.class_type:
+    """Pictures this output node will give; 0 for nodes that make other things.
+
+    What is only previewed is kept only where nothing is saved.
+    """
+    if not _makes_pictures(node.class_type):
         return 0
-    return _batch_size(nodes, _picture_source(node))
+    if "Preview" in node.class_type and any(map(_saves_pictures, islice(nodes.values(), _MAX_LOOKED_AT))):
+        return 0
+    return 1 if "Animated" in node.class_type else _batch_size(nodes, _picture_source(node))
+
+
+def megapixels_of(nodes: Mapping[str, WorkflowNode], sampler: WorkflowNode) -> float:
+    """Millions of pixels this sampler works on in each of its steps, batch and frames included; 0 if not told."""
+    link = _picture_source(sampler)
+    batch = _batch_size(nodes, link)
+    enlarged = 1.0
+    for _ in range(_MAX_HOPS):
+        if link is None:
+            break
+        node = nodes[link.node_id]
+        sides = [_whole(nodes, node, name) for name in ("width", "height")]
+        if sides[0] and sides[1]:
+            width, height, frames = (max(1, min(side or 1, _MAX_SIDE)) for side in (*sides, _frames(nodes, node)))
+            return width * height * frames * batch * enlarged / 1e6
+        enlarged *= _enlargement(node)
+        link = _picture_source(node)
+    return 0.0
+
+
+def _makes_pictures(class_type: str) -> bool:
+    return "Image" in class_type or "Animated" in class_type
+
+
+def _saves_pictures(node: WorkflowNode) -> bool:
+    return "Save" in node.class_type and _makes_pictures(node.class_type)
+
+
+def _frames(nodes: Mapping[str, WorkflowNode], node: WorkflowNode) -> int | None:
+    """Where a latent of a video is made, `length` is the number of its frames."""
+    return _whole(nodes, node, "length") if "Video" in node.class_type else None
+
+
+def _enlargement(node: WorkflowNode) -> float:
+    """How many times the pixels a node that scales by a factor makes of those it gets."""
+    factor = node.inputs.get("scale_by")
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0.01 <= factor <= 8:
+        return 1.0
+    return float(factor) ** 2
 
 
 def _is_sampler(node: WorkflowNode) -> bool:

@@ -11,6 +11,7 @@ import contextlib
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import aiohttp
 import httpx
@@ -49,6 +50,14 @@ class ClientOptions:
     max_calls: int = 32
     max_downloads: int = 16
     max_reply_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A file to send without holding it in memory: `chunks` yields exactly `size_bytes` bytes, once."""
+
+    chunks: AsyncIterator[bytes]
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +105,20 @@ class Exchange:
         request = httpx.Request(method, self._address.http(path), content=json, headers=headers)
         return await self._ask(request, f"{method} {path}", timeout_s or self.options.call_s)
 
-    async def upload(self, path: str, fields: Mapping[str, str], field: str, filename: str, content: bytes) -> Reply:
+    async def upload(
+        self, path: str, fields: Mapping[str, str], field: str, filename: str, content: bytes | Streamed
+    ) -> Reply:
         """Send a form with one file."""
-        files = {field: (filename, content)}
-        url = self._address.http(path)
-        request = httpx.Request("POST", url, data=dict(fields), files=files, headers=self._headers)
+        boundary = uuid4().hex
+        before, after = _form(boundary, fields, field, filename)
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", **self._headers}
+        body: bytes | AsyncIterator[bytes]
+        if isinstance(content, bytes):
+            body = before + content + after
+        else:
+            body = _framed(before, content.chunks, after)
+            headers["Content-Length"] = str(len(before) + content.size_bytes + len(after))
+        request = httpx.Request("POST", self._address.http(path), content=body, headers=headers)
         return await self._ask(request, f"POST {path}", self.options.transfer_s)
 
     @contextlib.asynccontextmanager
@@ -180,6 +198,26 @@ class Exchange:
                 return Unreachable(self.name, _reason(cause))
             case _:
                 return NoAnswer(self.name, attempt.label, attempt.elapsed_s)
+
+
+def _form(boundary: str, fields: Mapping[str, str], field: str, filename: str) -> tuple[bytes, bytes]:
+    """What goes before and after the file in a multipart form. Names are escaped as browsers do (HTML 5)."""
+    disposition = f'--{boundary}\r\nContent-Disposition: form-data; name="{{}}"'
+    texts = [f"{disposition.format(_escaped(name))}\r\n\r\n{value}\r\n" for name, value in fields.items()]
+    start = f'{disposition.format(_escaped(field))}; filename="{_escaped(filename)}"\r\n'
+    before = "".join(texts) + start + "Content-Type: application/octet-stream\r\n\r\n"
+    return before.encode(), f"\r\n--{boundary}--\r\n".encode()
+
+
+def _escaped(name: str) -> str:
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+async def _framed(before: bytes, chunks: AsyncIterator[bytes], after: bytes) -> AsyncIterator[bytes]:
+    yield before
+    async for chunk in chunks:
+        yield chunk
+    yield after
 
 
 def _reason(cause: aiohttp.ClientConnectorError) -> str:

@@ -36,6 +36,7 @@ __all__ = [
 
 _SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
 _NO_CHOICES: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
+_REPLACEABLE: Final = "model"
 _DEFINITION_SUFFIX: Final = ".template.json"
 _WORKFLOW_SUFFIX: Final = ".workflow.json"
 
@@ -111,8 +112,8 @@ def render(
     """The template's graph with `params` in it. Names may be in snake_case; null counts as not given.
 
     `seed` is used where a seed is not given or -1. `available` names, per parameter, the values the backends really
-    have; a parameter that is not in it, or has none there, is not checked against any. Where such a parameter is not
-    given, its default is taken if available, else the first that is. `output_prefix` goes where the template saves
+    have; a parameter that is not in it, or has none there, is not checked against any. A `model` that is not given is
+    its default if available, else the first that is. `output_prefix` goes where the template saves
     files; its last part begins their names, the parts before it are folders, and each run should have a folder of its
     own, because ComfyUI lists it for every file (COMFYUI_PROTOCOL section 11).
 
@@ -210,13 +211,21 @@ def _unknown(template: Template, spelling: str) -> str:
 
 def _resolved(template: Template, parameter: Parameter, value: object, seed: int, choices: Sequence[str]) -> Value:
     if parameter.is_seed and (value is None or (value == SEED_FROM_US and not isinstance(value, bool))):
-        return parameter.checked(seed)
+        return parameter.checked(_within(parameter, seed))
     if value is not None:
         return parameter.checked(value, choices)
     if parameter.required:
         raise BadValueError(f"is missing and has no default; send it ({parameter.description or parameter.kind.value})")
     default = _own_value(template, parameter) if parameter.default is None else parameter.default
-    return choices[0] if choices and default not in choices else default
+    # Any checkpoint draws; any VAE, text encoder or LoRA does not, and one that is missing is better told.
+    is_replaceable = parameter.name == _REPLACEABLE and choices
+    return choices[0] if is_replaceable and default not in choices else default
+
+
+def _within(parameter: Parameter, seed: int) -> int:
+    """The seed brought within the bounds of its parameter: nodes of other packs take 32 bits."""
+    low, high = int(parameter.minimum or 0), int(parameter.maximum or 0)
+    return seed if low <= seed <= high else low + seed % (high - low + 1)
 
 
 def _own_value(template: Template, parameter: Parameter) -> Value:

@@ -64,6 +64,7 @@ class GenerationRow(SQLModel, table=True):
     # The attribute `metadata` of a table class is SQLAlchemy's own.
     caller_metadata: JsonObject = Field(sa_column=sa.Column("metadata", Json(JsonObject), nullable=False))
     inputs: list[JsonObject] = Field(sa_column=sa.Column("inputs", Json(tuple[InputFile, ...]), nullable=False))
+    able: str | None = Field(sa_type=SafeText)
     deadline_at: float | None = Field(sa_type=Instant)
     idempotency_key: str | None = Field(sa_type=SafeText)
     fingerprint: str | None = Field(sa_type=SafeText)

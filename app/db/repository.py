@@ -107,15 +107,21 @@ class Repository:
     async def claim(
         self, *, backend: str, client_id: str, owner: str, limit: int, now: float
     ) -> tuple[tuple[Generation, dict[str, Any]], ...]:
-        """Bind up to `limit` waiting generations to a backend, those whose turn it is; no two claims get the same one.
+        """Bind up to `limit` waiting generations to a backend that could run them, those whose turn it is.
 
+        No two claims get the same one.
         They come back as they are now on record, each with its workflow, first in turn first.
         """
         owned = {"new_backend": backend, "new_client_id": client_id, "new_owner": owner, "new_owner_seen_at": now}
-        parameters = owned | {"rows": limit}
+        parameters = owned | {"rows": limit, "able_pattern": statements.able_pattern(backend)}
         rows = await self._database.write_statement(lambda c: c.execute(statements.CLAIM, parameters).all())
         claimed = [(to_record(row[:-1]), row[-1]) for row in rows]
         return tuple(sorted(claimed, key=lambda each: statements.turn(each[0])))
+
+    async def release(self, backends: Sequence[str]) -> None:
+        """Let any backend run what waits for one that is not among these: it is not there any more."""
+        statement = statements.release(backends)
+        await self._database.write(lambda connection: connection.execute(statement))
 
     async def unfinished(self, owner: str | None = None) -> tuple[Generation, ...]:
         """Every claimed generation that has not ended, of one owner or of all, oldest first."""

@@ -15,7 +15,7 @@ from app.db.rows import RECORD_COLUMNS
 from app.records import TERMINAL, Generation, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -121,7 +121,8 @@ def _ahead() -> sa.Select[Any]:
 
 
 def _claim() -> ReturningUpdate[Any]:
-    turn_ = sa.select(_C.id).where(_WAITING).order_by(*_TURN).limit(sa.bindparam("rows", type_=sa.Integer))
+    able = sa.or_(_C.able.is_(None), _C.able.like(sa.bindparam("able_pattern", type_=sa.Text), escape="\\"))
+    turn_ = sa.select(_C.id).where(_WAITING, able).order_by(*_TURN).limit(sa.bindparam("rows", type_=sa.Integer))
     # Run once, and locks what it returns; PostgreSQL may run a subquery in the condition again for every row.
     chosen = turn_.with_for_update(skip_locked=True).cte("chosen").prefix_with("MATERIALIZED", dialect="postgresql")
     owner: dict[str, sa.BindParameter[Any]] = {
@@ -129,6 +130,18 @@ def _claim() -> ReturningUpdate[Any]:
     }
     update = sa.update(GENERATIONS).values(**owner, version=_C.version + 1)
     return update.where(_C.id.in_(sa.select(chosen.c.id))).returning(*RECORD_COLUMNS, _C.workflow)
+
+
+def able_pattern(backend: str) -> str:
+    """What `able` looks like where it names this server."""
+    escaped = backend.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%,{escaped},%"
+
+
+def release(backends: Sequence[str]) -> sa.Update:
+    """Let anybody run what waits for servers that are not among these."""
+    named = sa.or_(sa.false(), *(_C.able.like(able_pattern(name), escape="\\") for name in backends))
+    return sa.update(GENERATIONS).where(_WAITING, _C.able.is_not(None), ~named).values(able=None)
 
 
 def _stamp() -> sa.Update:

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("batch_id", sa.Text()),
         sa.Column("metadata", JSON, nullable=False),
         sa.Column("inputs", JSON, nullable=False),
+        sa.Column("able", sa.Text()),
         sa.Column("deadline_at", INSTANT),
         sa.Column("idempotency_key", sa.Text()),
         sa.Column("fingerprint", sa.Text()),

@@ -44,8 +44,9 @@ WRONG_PARAMETERS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a priority too low": ({"prompt": "x", "priority": -1_000_001}, "/priority", "-1000000"),
     "a priority in quotes": ({"prompt": "x", "priority": "5"}, "/priority", "integer"),
     "force in quotes": ({"prompt": "x", "force": "true"}, "/force", "boolean"),
-    "an unknown template": ({"template": "flux", "prompt": "x"}, "/template", "there are: txt2img"),
-    "references": ({"prompt": "x", "references": ["https://example.com/a.png"]}, "/references", "not available yet"),
+    "an unknown template": ({"template": "txt2imag", "prompt": "x"}, "/template", "did you mean 'txt2img'"),
+    "references that are no list": ({"prompt": "x", "references": "a.png"}, "/references", "list"),
+    "a reference that is a number": ({"prompt": "x", "references": [1]}, "/references/0", "as text"),
     "a webhook": ({"prompt": "x", "webhook": {"url": "u"}}, "/webhook", "not available yet"),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.comfyui.estimates import megapixels_of
 from app.comfyui.workflow import expected_output_nodes, parse, plan
 from tests.comfyui import recordings
 from tests.comfyui.graphs import a_node, recorded_graphs, txt2img
@@ -128,7 +129,9 @@ def test_no_class_of_a_real_comfyui_that_only_chooses_a_method_counts_as_a_sampl
     ("more", "images"),
     [
         ({}, 4),
-        ({"9": a_node("SaveImage", images=["8", 0]), "10": a_node("PreviewImage", images=["8", 0])}, 8),
+        ({"10": a_node("SaveImage", images=["8", 0])}, 8),
+        ({"10": a_node("PreviewImage", images=["8", 0])}, 4),
+        ({"9": a_node("PreviewImage", images=["8", 0])}, 4),
         ({"5": a_node("LoadImage")}, 1),
         ({"5": a_node("EmptySD3LatentImage", batch_size=["n", 0]), "n": a_node("PrimitiveInt", value=3)}, 3),
         ({"r": a_node("RepeatLatentBatch", samples=["5", 0], amount=2), "8": a_node("VAEDecode", samples=["r", 0])}, 8),
@@ -145,3 +148,52 @@ def test_no_class_of_a_real_comfyui_that_only_chooses_a_method_counts_as_a_sampl
 )
 def test_pictures_are_counted_from_the_batch_they_come_from(more: dict[str, Any], images: int) -> None:
     assert plan(parse(txt2img(batch_size=4) | more)).images == images
+
+
+SIZES = {
+    "latent": a_node("EmptyLatentImage", width=1000, height=500, batch_size=2),
+    "one": a_node("EmptyLatentImage", width=1000, height=1000, batch_size=1),
+    "picture": a_node("LoadImage", image="a.png"),
+    "encoded": a_node("VAEEncode", pixels=["picture", 0]),
+    "scaled": a_node("LatentUpscaleBy", samples=["latent", 0], scale_by=2.0),
+    "resized": a_node("LatentUpscale", samples=["latent", 0], width=2000, height=1000),
+    "repeated": a_node("RepeatLatentBatch", samples=["one", 0], amount=3),
+    "film": a_node("EmptyHunyuanLatentVideo", width=1000, height=100, length=33, batch_size=1),
+    "n": a_node("PrimitiveInt", value=2000),
+    "linked": a_node("EmptySD3LatentImage", width=["n", 0], height=1000, batch_size=1),
+    "first": a_node("KSampler", latent_image=["one", 0], steps=2),
+    "vast": a_node("EmptyLatentImage", width=10**30, height=-5, batch_size=10**9),
+    "odd": a_node("LatentUpscaleBy", samples=["latent", 0], scale_by="2"),
+}
+
+
+@pytest.mark.parametrize(
+    ("latent", "megapixels"),
+    [
+        ("latent", 1.0),
+        ("one", 1.0),
+        ("encoded", 0.0),
+        ("scaled", 4.0),
+        ("resized", 4.0),
+        ("repeated", 3.0),
+        ("film", 3.3),
+        ("linked", 2.0),
+        ("first", 1.0),
+        ("vast", 16_384 * 4_096 / 1e6),
+        ("odd", 1.0),
+    ],
+)
+def test_a_samplers_pixels_are_found_where_its_latent_comes_from(latent: str, megapixels: float) -> None:
+    nodes = parse(SIZES | {"sampler": a_node("KSampler", latent_image=[latent, 0], steps=5)}).nodes
+
+    assert megapixels_of(nodes, nodes["sampler"]) == pytest.approx(megapixels)
+
+
+def test_titles_are_the_names_a_person_sees() -> None:
+    made = plan(parse(txt2img() | {"8": a_node("VAEDecode", "  Develop ", samples=["3", 0])}))
+
+    assert (made.nodes["3"].name, made.nodes["8"].name, made.nodes["4"].name) == (
+        "Draw",
+        "Develop",
+        "CheckpointLoaderSimple",
+    )

@@ -1,0 +1,108 @@
+"""Templates as callers make them: a workflow he has becomes an endpoint with parameters, shown for correction.
+
+Owns the way from a file of ComfyUI's to a definition: converting, inferring, and what the caller says differently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from app.catalogue import Catalogue, Known
+from app.comfyui import workflow as workflows
+from app.comfyui.corrections import CorrectionError, corrected
+from app.comfyui.definitions import Definitions
+from app.comfyui.editor import is_editor_file, to_workflow
+from app.comfyui.inference import infer_with_reasons
+from app.comfyui.problems import InvalidInputError
+from app.comfyui.template_files import Definition
+from app.comfyui.templates import Template, build_template
+from app.errors import InvalidRequest, NoBackend, Problem
+from app.offers import Offers
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What becomes of a caller's file. `reasons`: why each parameter is there; `notes`: what he should know."""
+
+    name: str
+    definition: Definition
+    workflow: dict[str, Any]
+    reasons: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def template(self) -> Template:
+        return build_template(self.name, self.workflow, msgspec.to_builtins(self.definition))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a caller sent: a graph in API format or a file of the editor's, and his corrections by parameter name."""
+
+    name: str
+    workflow: object
+    title: str | None = None
+    description: str | None = None
+    bindings: Mapping[str, Any] | None = None
+
+
+class Authoring:
+    """Knows the catalogue, and from the servers their node definitions."""
+
+    def __init__(self, catalogue: Catalogue, offers: Offers) -> None:
+        self.catalogue, self._offers = catalogue, offers
+
+    async def draft(self, source: Source) -> Draft:
+        """What the template would be; nothing is stored. Raises InvalidRequest, and NoBackend where only a server that
+        tells its node definitions could make a graph of the file.
+        """
+        try:
+            # Up to a second for a file of ten thousand nodes, which nobody else shall wait for.
+            return await asyncio.to_thread(_drafted, source, await self._definitions())
+        except CorrectionError as error:
+            raise _invalid("/bindings", error) from error
+        except InvalidInputError as error:
+            raise _invalid("/workflow", error) from error
+
+    async def create(self, source: Source) -> tuple[Known, Draft]:
+        """Raises as `draft`, TemplateExists, BuiltInTemplate."""
+        draft = await self.draft(source)
+        return await self.catalogue.add(draft.name, draft.definition, draft.workflow), draft
+
+    async def replace(self, source: Source) -> tuple[Known, Draft]:
+        """A new version. Raises as `draft`, NotFound, BuiltInTemplate."""
+        await self.catalogue.own(source.name)
+        draft = await self.draft(source)
+        return await self.catalogue.replace(draft.name, draft.definition, draft.workflow), draft
+
+    async def _definitions(self) -> Definitions | None:
+        await self._offers.refresh(60.0)
+        return self._offers.best_definitions()
+
+
+def _drafted(source: Source, definitions: Definitions | None) -> Draft:
+    raw: object = source.workflow
+    notes: tuple[str, ...] = ()
+    if is_editor_file(raw):
+        if definitions is None:
+            raise NoBackend
+        converted = to_workflow(raw, definitions)
+        raw, notes = converted.graph, converted.notes
+    graph = workflows.parse(raw)
+    inferred = infer_with_reasons(graph, definitions)
+    definition = corrected(inferred.definition, source.bindings or {}, graph, definitions)
+    definition = msgspec.structs.replace(
+        definition, title=source.title or source.name, description=source.description or ""
+    )
+    draft = Draft(source.name, definition, graph.to_api(), inferred.reasons, (*notes, *inferred.notes))
+    _ = draft.template  # Raises TemplateError where the corrections do not make sense.
+    return draft
+
+
+def _invalid(at: str, error: InvalidInputError) -> InvalidRequest:
+    return InvalidRequest(*(Problem(f"{at}{each.pointer}", each.message) for each in error.problems))
