@@ -22,6 +22,8 @@ from app.db.errors import AlreadyRecorded
 from app.db.template_shelf import StoredTemplate, TemplateShelf
 from app.errors import BuiltInTemplate, NotFound, TemplateExists
 
+__all__ = ["NAME", "UNNAMED", "Catalogue", "Known", "Template"]
+
 log = logging.getLogger(__name__)
 
 NAME: Final = r"[a-z0-9][a-z0-9_-]{0,99}"

@@ -1,4 +1,4 @@
-"""The commands: serve, demo, simulator, db upgrade."""
+"""The commands: serve, demo, simulator, templates, db upgrade."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import uvloop
 from pydantic import ValidationError
 
 from app import logs, serving
+from app.cli_templates import templates
 from app.comfyui.simulator import Dialect, SimulatorOptions
 from app.comfyui.simulator import serve as serve_simulator
 from app.db.errors import DatabaseError
@@ -26,6 +27,7 @@ main = typer.Typer(
 )
 db = typer.Typer(help="The database.", no_args_is_help=True)
 main.add_typer(db, name="db")
+main.add_typer(templates, name="templates")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; COMFY_RELAY_HOST.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 = any free one; COMFY_RELAY_PORT.")]

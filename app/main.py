@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,7 +27,7 @@ from app.authoring import Authoring
 from app.backends import Backend, BackendPool, open_pool
 from app.bus import BusUnavailable, MemoryEventBus
 from app.catalogue import Catalogue
-from app.comfyui.templates import load_builtin
+from app.comfyui.templates import Template, load_builtin
 from app.conversions import Conversions
 from app.db.engine import Database
 from app.db.errors import DatabaseUnavailable
@@ -75,9 +75,10 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.services = await _open(stack, settings, links)
+            app.state.services = await _open(stack, settings, links, builtin)
             yield
 
+    builtin = load_builtin()
     keys = [key.get_secret_value() for key in settings.api_keys]
     links = Links(keys, settings.url_ttl_s)
     app = FastAPI(
@@ -89,7 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for module in (generations, events, outputs, uploads, templates, backends, projects, health):
         app.include_router(module.router)
-    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, builtin)  # type: ignore[method-assign]
     api_errors.install(app, {DatabaseUnavailable: "database", BusUnavailable: "event bus"})
     app.add_middleware(CamelQuery)
     upload_limit = {"/api/uploads": settings.max_upload_bytes + FORM_BYTES}
@@ -121,12 +122,12 @@ class _Engine:
     reconciler: Reconciler
 
 
-async def _open(stack: AsyncExitStack, settings: Settings, links: Links) -> Services:
+async def _open(stack: AsyncExitStack, settings: Settings, links: Links, builtin: Mapping[str, Template]) -> Services:
     """Open everything in the order in which it depends on each other, and run what runs all the time."""
     engine, hub = await _engine(stack, settings), StreamHub(settings.ping_interval_s)
     await _run(stack, engine, hub)
     intake, offers = _intake(stack, engine, settings), Offers(engine.pool)
-    catalogue = Catalogue(load_builtin(), TemplateShelf(engine.database))
+    catalogue = Catalogue(builtin, TemplateShelf(engine.database))
     projects = Projects(ProjectShelf(engine.database), engine.tracker.spawn)
     use_cases = Generations(
         repository=engine.repository,

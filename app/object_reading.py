@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import io
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from obstore.store import S3Store
+
+# Headers are small and far apart, and of what is read ahead much is thrown away; asking again costs more than that.
+LOOK_BYTES: Final = 512 * 1024
+MAX_LOOKS: Final = 200
 
 
 @contextlib.contextmanager
@@ -74,7 +78,8 @@ class RemoteFile(io.RawIOBase):
     """An object as a file that is sought and read, for worker threads. A failed request is an OSError."""
 
     def __init__(self, store: S3Store, location: str, size: int) -> None:
-        self._store, self._location, self._size, self._at = store, location, size, 0
+        self._store, self._location, self._size = store, location, size
+        self._at, self._requests_left = 0, MAX_LOOKS
 
     def readable(self) -> bool:
         return True
@@ -94,6 +99,9 @@ class RemoteFile(io.RawIOBase):
         end = min(self._size, self._at + len(target))
         if end <= self._at:
             return 0
+        if not self._requests_left:
+            raise OSError("headers in too many places")
+        self._requests_left -= 1
         try:
             found = obstore.get_range(self._store, self._location, start=self._at, end=end)
         except BaseError as exc:

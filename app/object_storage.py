@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
 import obstore
 from obstore.store import S3Store
 
-from app.object_reading import ObjectReading, RemoteFile, failures_translated
+from app.object_reading import LOOK_BYTES, ObjectReading, RemoteFile, failures_translated
 from app.object_uploads import Intake, put_in_parts
 from app.storage import CHUNK_BYTES, BadKey, FileGone, Kept, StorageUnavailable, is_key
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Headers are small and far apart: what is read ahead of each is mostly thrown away.
-LOOK_BYTES: Final = 64 * 1024
 DELETES_AT_ONCE: Final = 1000
 RETRIES: Final = 3
 PROBE: Final = "readiness-probe"

@@ -54,9 +54,9 @@ class Meter(io.RawIOBase):
         size = min(size if size >= 0 else self._size, self._size - self._at)
         content = bytearray(max(0, size))
         for place, part in self._parts.items():
-            for number, byte in enumerate(part):
-                if 0 <= place + number - self._at < size:
-                    content[place + number - self._at] = byte
+            begin, end = max(place, self._at), min(place + len(part), self._at + len(content))
+            if begin < end:
+                content[begin - self._at : end - self._at] = part[begin - place : end - place]
         self._at += len(content)
         self.read_bytes += len(content)
         return bytes(content)

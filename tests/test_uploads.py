@@ -3,85 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
-from app import data_urls
 from app.addresses import Allowed
-from app.db import Database, Repository
-from app.db.upload_shelf import UploadShelf
-from app.errors import AppError, BadSource, BodyTooLarge, NotFound, Unavailable, UnsupportedMedia, UnusableFile
+from app.errors import AppError, BadSource, BodyTooLarge, Unavailable, UnsupportedMedia, UnusableFile
 from app.fetching import Fetcher
 from app.intake import Upload, accepted_type, picture_size, shown_name
 from app.local_storage import LocalStorage
-from app.records import Generation, Output, OutputKind
+from app.records import OutputKind
 from app.screening import Screening
 from app.storage import Kept, StorageFull
 from app.uploads import Uploads
 from tests import files
-from tests.comfyui.servers import answer
-from tests.waiting import WITHIN_S
-from tests.web import LOOPBACK, Names, running_web
-
-NOBODY = "00000000-0000-4000-8000-000000000000"
-PICTURE = files.png()
-
-
-@dataclass
-class Place:
-    """Uploads on a database and a folder of their own."""
-
-    uploads: Uploads
-    shelf: UploadShelf
-    repository: Repository
-    database: Database
-    storage: LocalStorage
-    folder: Path
-
-    @property
-    def stored(self) -> list[Path]:
-        return [path for path in self.folder.rglob("*") if path.is_file()]
-
-    async def content(self, upload: Upload) -> bytes:
-        async with self.uploads.file(upload).local() as path:
-            return path.read_bytes()
-
-
-async def opened(stack: AsyncExitStack, url: str, folder: Path) -> Place:
-    database = await stack.enter_async_context(Database(url))
-    repository = await stack.enter_async_context(Repository(database))
-    shelf, storage = UploadShelf(database), LocalStorage(folder)
-    fetcher = Fetcher(
-        Allowed.of(["good.test"]), timeout_s=WITHIN_S, max_bytes=100_000, resolve=Names(good_test=[[LOOPBACK]])
-    )
-    screening = Screening(1_000_000)
-    stack.callback(fetcher.close)
-    stack.callback(screening.close)
-    uploads = Uploads(storage, shelf, repository, fetcher, screening, max_bytes=100_000, wall=lambda: 1234.5)
-    return Place(uploads, shelf, repository, database, storage, folder)
+from tests.intake import NOBODY, PICTURE, Place, bytes_of, data_url, opened
 
 
 @pytest.fixture
 async def place(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Place]:
     async with AsyncExitStack() as stack:
         yield await opened(stack, sqlite_url, tmp_path / "files")
-
-
-async def bytes_of(*chunks: bytes) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
-
-
-def data_url(content: bytes, kind: str = "image/png") -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def upload(**given: object) -> Upload:
@@ -96,28 +42,6 @@ def upload(**given: object) -> Upload:
         "created_at": 1234.000001,
     }
     return Upload(**{**whole, **given})  # type: ignore[arg-type]
-
-
-async def generation(place: Place, *outputs: Output) -> str:
-    """A finished generation with these outputs on record."""
-    record = Generation(id=NOBODY, prompt_id=NOBODY, outputs=outputs, created_at=1.0)
-    await place.repository.add(record, workflow={}, request={})
-    return record.id
-
-
-async def output(place: Place, index: int, content: bytes, kind: OutputKind = OutputKind.IMAGE) -> Output:
-    """An output that is kept."""
-    kept = await place.storage.keep(f"outputs/{index}", bytes_of(content), max_bytes=10**6)
-    return Output(
-        index=index,
-        node_id="9",
-        kind=kind,
-        filename=f"out_{index}.png",
-        mime_type="image/png",
-        size_bytes=kept.size_bytes,
-        sha256=kept.sha256,
-        location=kept.location,
-    )
 
 
 async def test_an_upload_is_on_record_in_either_database(database_url: str, tmp_path: Path) -> None:
@@ -252,148 +176,6 @@ async def test_a_file_is_refused_by_its_beginning_before_the_rest_is_asked_for(p
         await place.uploads.keep(endless(), None)
 
     assert asked == 5
-
-
-async def test_an_id_means_the_upload(place: Place) -> None:
-    kept = await place.uploads.keep(bytes_of(PICTURE), None)
-
-    assert await place.uploads.from_source(f" {kept.id}\n") == kept
-
-
-async def test_an_id_nobody_has_is_a_bad_source(place: Place) -> None:
-    with pytest.raises(NotFound):
-        await place.uploads.get(NOBODY)
-    with pytest.raises(BadSource, match=NOBODY):
-        await place.uploads.from_source(NOBODY)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        data_url(PICTURE),
-        data_url(PICTURE, "text/html"),
-        data_url(PICTURE, "").replace("data:", "DATA:"),
-        data_url(PICTURE, "image/png;name=a.png"),
-        data_url(PICTURE).rstrip("="),
-        data_url(PICTURE).replace("+", "-").replace("/", "_").replace("image_png", "image/png"),
-        "data:image/png;base64," + "\r\n".join(base64.encodebytes(PICTURE).decode().splitlines()),
-        "data:image/png;base64," + quote(base64.b64encode(PICTURE).decode(), safe=""),
-        "data:," + quote(PICTURE, safe=""),
-    ],
-    ids=["plain", "other type", "no type", "parameter", "no padding", "url alphabet", "lines", "encoded", "percent"],
-)
-async def test_a_data_url_is_the_file_in_it(place: Place, url: str) -> None:
-    kept = await place.uploads.from_source(url)
-
-    assert kept.mime_type == "image/png"
-    assert await place.content(kept) == PICTURE
-
-
-def test_a_large_data_url_comes_in_pieces() -> None:
-    content = files.mp4(3_000_000)
-
-    pieces = list(data_urls.decoded(data_url(content)))
-
-    assert b"".join(pieces) == content
-    assert max(map(len, pieces)) <= 1024 * 1024
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        *("", " ", "picture.png", "../etc/passwd", "file:///etc/passwd", "ftp://host/a.png", NOBODY.upper(), "\x00"),
-        *("data:", "data:image/png;base64", "data:image/png;base64,%%%", "data:image/png;base64,A", "data:;base64,é"),
-        *("data:image/png;base64,", "http://", "http://[::1", "http://127.0.0.1/a.png", "//host/a.png", "é" * 5000),
-    ],
-)
-async def test_what_is_no_source_is_refused_with_what_is(place: Place, source: str) -> None:
-    with pytest.raises(BadSource) as raised:
-        await place.uploads.from_source(source)
-
-    assert raised.value.detail.endswith(".")
-    assert place.stored == []
-
-
-async def test_a_url_is_fetched_and_kept_under_the_name_in_it(place: Place) -> None:
-    async with running_web() as web:
-        web.pages["/x/photo%20one.png"] = answer(200, PICTURE, "text/plain")
-
-        kept = await place.uploads.from_source(web.url("good.test", "/x/photo%20one.png"))
-
-    assert kept.filename == "photo one.png"
-    assert await place.content(kept) == PICTURE
-
-
-async def test_a_url_without_an_end_is_left_at_the_limit(place: Place) -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        yield b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n" + files.mp4(100)
-        while True:
-            yield bytes(10_000)
-
-    async with running_web() as web:
-        web.pages["/endless"] = endless
-        with pytest.raises(BadSource, match="100000 bytes"):
-            await place.uploads.from_source(web.url("good.test", "/endless"))
-
-    assert place.stored == []
-
-
-async def test_a_page_at_a_url_is_refused_by_its_beginning(place: Place) -> None:
-    async with running_web() as web:
-        web.pages["/page"] = answer(200, b"<!doctype html>" + b"x" * 90_000, "image/png")
-        with pytest.raises(BadSource, match="no type that is taken"):
-            await place.uploads.from_source(web.url("good.test", "/page"))
-
-    assert place.stored == []
-
-
-@pytest.mark.parametrize("path", ["images/0", "outputs/1", "images/0?format=webp&token=1.2", "outputs/1#x"])
-@pytest.mark.parametrize("origin", ["", "http://relay.test:8000", "https://Relay.test:8000"])
-async def test_an_output_of_a_generation_is_used_as_input_by_its_url(place: Place, path: str, origin: str) -> None:
-    text = Output(index=0, node_id="1", kind=OutputKind.TEXT, filename="1.txt", mime_type="", size_bytes=1, sha256="b")
-    picture = await output(place, 1, PICTURE)
-    url = f"{origin}/api/generations/{await generation(place, text, picture)}/{path}"
-
-    kept = await place.uploads.from_source(url, "relay.test:8000")
-    again = await place.uploads.from_source(url, "relay.test:8000")
-
-    assert again == kept
-    assert kept.filename == "out_1.png"
-    await place.storage.delete_prefix("outputs")
-    assert await place.content(kept) == PICTURE
-
-
-async def test_an_uploads_own_urls_mean_it(place: Place) -> None:
-    kept = await place.uploads.keep(bytes_of(PICTURE), None)
-
-    for url in (f"/api/uploads/{kept.id}", f"http://us/api/uploads/{kept.id}/content?token=x"):
-        assert await place.uploads.from_source(url, "us") == kept
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("images/5", "images/99999999", "images/-1", "outputs/0", "outputs/x", "workflow", "preview", ""),
-        *("images/0/../1", "images/1"),
-    ],
-)
-async def test_an_own_url_that_is_of_no_file_is_refused_and_nothing_is_fetched(place: Place, path: str) -> None:
-    text = Output(index=0, node_id="1", kind=OutputKind.TEXT, filename="1.txt", mime_type="", size_bytes=1, sha256="b")
-    gone = await output(place, 1, PICTURE)
-    await place.storage.delete_prefix("outputs/1")
-    made = await generation(place, text, gone)
-
-    with pytest.raises(BadSource):
-        await place.uploads.from_source(f"http://us/api/generations/{made}/{path}", "us")
-    with pytest.raises(BadSource):
-        await place.uploads.from_source(f"/api/generations/{made}/images/0")
-
-
-async def test_an_output_that_is_no_medium_is_no_input(place: Place) -> None:
-    made = await generation(place, await output(place, 0, b"solid stl", OutputKind.MODEL_3D))
-
-    with pytest.raises(BadSource, match="no type that is taken"):
-        await place.uploads.from_source(f"/api/generations/{made}/outputs/0")
 
 
 @pytest.mark.parametrize(

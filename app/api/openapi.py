@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -11,8 +11,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from app.api.event_schemas import EventRead
+from app.api.project_schemas import ProjectWrite
 from app.api.request_schemas import GenerationCreate
 from app.api.schemas import GenerationPage, GenerationRead, ProblemRead
+from app.api.template_schemas import TemplateWrite
+from app.catalogue import Template
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 
@@ -127,13 +130,20 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document with the models that routes read or write by themselves."""
+def document(app: FastAPI, templates: Mapping[str, Template]) -> dict[str, Any]:
+    """The OpenAPI document with the models that routes read or write by themselves, and what each template takes."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        models = [(GenerationCreate, "validation")]
+        models = [(model, "validation") for model in (GenerationCreate, TemplateWrite, ProjectWrite)]
         shown = [(model, "serialization") for model in (GenerationRead, GenerationPage, EventRead, ProblemRead)]
         _, extra = models_json_schema([*models, *shown], ref_template=_REF)  # type: ignore[list-item]
-        schema.setdefault("components", {}).setdefault("schemas", {}).update(extra["$defs"])
+        parts = schema.setdefault("components", {}).setdefault("schemas", {})
+        parts.update(extra["$defs"])
+        parts.update({f"parameters.{name}": each.json_schema() for name, each in templates.items()})
+        body = schema["paths"]["/api/generate"]["post"]["requestBody"]["content"]["application/json"]
+        body["examples"] = {
+            name: {"summary": each.title, "value": {"template": name, **each.example()}}
+            for name, each in templates.items()
+        }
         app.openapi_schema = schema
     return app.openapi_schema

@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from app.api.bodies import written_body
 from app.api.cursors import cursor_of, place_of
 from app.api.dependencies import ServicesDep
 from app.api.openapi import PROJECT, errors, readable
-from app.api.schemas import Wire
-from app.projects import Project
+from app.api.project_schemas import ProjectPage, ProjectRead, ProjectWrite
 
 router = APIRouter(prefix="/api/projects", tags=["projects"])
-
-
-class ProjectWrite(Wire):
-    """A project to make."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "shop", "title": "The shop window"}]})
-
-    id: str | None = Field(default=None, min_length=1, max_length=200, description="any name; left out: one of ours")
-    title: str | None = Field(default=None, max_length=500)
-    metadata: dict[str, Any] | None = Field(default=None, description="kept and returned as it is")
-
-
-class ProjectRead(Wire):
-    """A project. `counts` is there where one project is asked for."""
-
-    id: str
-    title: str | None
-    metadata: dict[str, Any]
-    created_at: datetime
-    counts: dict[str, int] | None = Field(default=None, description="generations by status")
-
-    @classmethod
-    def of(cls, project: Project, counts: dict[str, int] | None = None) -> ProjectRead:
-        return cls(
-            id=project.id,
-            title=project.title,
-            metadata=dict(project.metadata),
-            created_at=datetime.fromtimestamp(project.created_at, UTC),
-            counts=counts,
-        )
-
-
-class ProjectPage(Wire):
-    """A page of projects, newest first; `nextCursor` is null on the last one."""
-
-    items: list[ProjectRead]
-    next_cursor: str | None
 
 
 async def write_body(request: Request) -> ProjectWrite:

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.comfyui.simulator import Simulator, SimulatorOptions
+from app.comfyui.simulator import Simulator
 from tests.api.asking import places
-from tests.conftest import Serve
 from tests.service import Json, Service
 
 IMG2IMG: dict[str, Any] = {"template": "img2img", "prompt": "in oil", "steps": 2, "seed": 1}
@@ -60,14 +59,14 @@ async def test_an_upload_goes_in_and_its_pixels_come_out(api: Service) -> None:
 @pytest.mark.parametrize("form", ["reference", "named reference", "parameter", "in params"])
 async def test_a_file_can_be_given_in_any_of_the_forms(api: Service, form: str) -> None:
     source = data_url(png())
-    body = {
+    forms: dict[str, Json] = {
         "reference": {"references": [source]},
         "named reference": {"references": [{"source": source, "parameter": "image"}]},
         "parameter": {"image": source},
         "in params": {"params": {"image": source}},
-    }[form]
+    }
 
-    record = await api.finished((await api.generate(**IMG2IMG, **body))["id"])
+    record = await api.finished((await api.generate(**IMG2IMG, **forms[form]))["id"])
 
     assert record["status"] == "succeeded", record["error"]
     assert len(record["params"]["image"]) == len(record["id"])
@@ -104,26 +103,6 @@ async def test_a_retry_takes_the_same_files(api: Service) -> None:
     assert pixels(await api.bytes_of(record["imageUrls"][0])) == pixels(content)
 
 
-async def test_a_file_goes_along_when_a_generation_moves_to_another_server(serve: Serve, comfy: Simulator) -> None:
-    async with Simulator(SimulatorOptions(step_s=0.005)) as other:
-        api = await serve(comfyui_urls={"gpu-0": comfy.url, "gpu-1": other.url}, max_in_flight=1)
-        content = png((9, 8, 7))
-        comfy.hold("execution_start")
-        other.hold("execution_start")
-        answer = await api.generate(workflow=copying(), references=[data_url(content)])
-        first = comfy if answer["comfyuiPromptId"] in comfy.executions or comfy.submits else other
-        await first.held()
-
-        await first.stop()
-        other.release()
-        comfy.release()
-        record = await api.finished(answer["id"])
-        picture = await api.bytes_of(record["imageUrls"][0])
-
-    assert record["status"] == "succeeded"
-    assert pixels(picture) == pixels(content)
-
-
 @pytest.mark.parametrize(
     ("body", "place"),
     [
@@ -156,7 +135,7 @@ async def test_one_file_too_many_is_told(api: Service) -> None:
 
 
 async def test_references_to_a_template_that_takes_none_do_not_break_an_older_front_ends_request(api: Service) -> None:
-    body = {
+    body: Json = {
         "prompt": "a quay",
         "steps": 1,
         "width": 64,
@@ -178,7 +157,7 @@ async def test_references_to_a_template_that_takes_none_do_not_break_an_older_fr
 
 
 async def test_an_older_front_ends_name_of_the_template_counts(api: Service) -> None:
-    body = {"prompt": "a reef", "steps": 1, "width": 64, "height": 64, "generation_config_name": "comfyui/flux"}
+    body: Json = {"prompt": "a reef", "steps": 1, "width": 64, "height": 64, "generation_config_name": "comfyui/flux"}
 
     answer = await api.generate(**body)
     record = await api.finished(answer["id"])
