@@ -166,9 +166,7 @@ class Settings(BaseSettings):
             raise ValueError("a database is given as sqlite:///path or postgresql://user:password@host/name")
         return value
 
-    @field_validator(
-        "redis_url", "max_in_flight", "storage_url", "storage_key_id", "storage_secret", mode="before"
-    )
+    @field_validator("redis_url", "max_in_flight", "storage_url", "storage_key_id", "storage_secret", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
