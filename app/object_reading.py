@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import obstore
@@ -68,8 +67,9 @@ class ObjectReading:
         start, self._next = self._next, min(self._stop, self._next + CHUNK_BYTES)
         self._coming = None
         if start < self._next:
+            # What obstore returns is a future already, of work that its own threads do.
             asked = obstore.get_range_async(self._store, self._location, start=start, end=self._next)
-            self._coming = asyncio.ensure_future(cast("Awaitable[Any]", asked))
+            self._coming = cast("asyncio.Future[Any]", asked)
             # Looking at the error counts as retrieving it: the reader may have gone away.
             self._coming.add_done_callback(looked_at)
 

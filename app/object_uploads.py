@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import obstore
 
@@ -35,9 +35,11 @@ async def put_in_parts(store: S3Store, key: str, first: bytes, intake: Intake, a
     would leave the parts behind, so this one is never canceled.
     """
     relay = _Relay()
-    sending = asyncio.ensure_future(
-        obstore.put_async(store, key, relay, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+    # What obstore returns is a future already, of work that its own threads do.
+    asked = obstore.put_async(
+        store, key, relay, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
     )
+    sending = cast("asyncio.Future[Any]", asked)
     sending.add_done_callback(relay.is_sent)
     try:
         part = first
