@@ -66,6 +66,7 @@ class Backend:
         self.version: str | None = None
         self.device: str | None = None
         self.definitions: Definitions | None = None
+        self._is_told = True
         self._defined_at = float("-inf")
         self._max_in_flight = max_in_flight
         self._pace_s, self._freed_at = SLOW_S, 0.0
@@ -173,20 +174,26 @@ class Backend:
         stats = await self.client.system_stats()
         self.version = stats.version
         self.device = stats.devices[0].name if stats.devices else None
+        self.definitions = None  # Of the process that was there before.
         await self._define()
 
     async def refresh(self, max_age_s: float) -> None:
         """Read the definitions anew if they are older: models come and go. Never raises; old ones stay."""
         if self.is_up and time.monotonic() - self._defined_at > max_age_s:
-            try:
-                await self._define()
-            except ComfyError as error:
-                facts = {"action": "define", "backend": self.name, "cause": str(error)}
-                log.warning("node definitions could not be read", extra=facts)
+            await self._define()
 
     async def _define(self) -> None:
+        """A server that does not tell them works all the same: then it is the one that judges a graph."""
         self._defined_at = time.monotonic()
-        self.definitions = Definitions(await self.client.object_info())
+        try:
+            self.definitions = Definitions(await self.client.object_info())
+        except ComfyError as error:
+            if self._is_told:
+                facts = {"action": "define", "backend": self.name, "cause": str(error)}
+                log.warning("node definitions could not be read", extra=facts)
+            self._is_told = False
+        else:
+            self._is_told = True
 
 
 class BackendPool:
@@ -258,7 +265,7 @@ class BackendPool:
         while True:
             backend.awake.clear()
             was_up = backend.is_up
-            if not (backend.is_healthy and backend.is_listening):
+            if not (backend.is_healthy and backend.is_listening and backend.definitions is not None):
                 await backend.probe()
             if backend.is_up and not was_up:
                 self.on_up(backend)

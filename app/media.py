@@ -116,7 +116,7 @@ def _tried(read: Callable[[], Any]) -> Any:
 def _seconds(value: float | None) -> float | None:
     if value is None or not math.isfinite(value) or not 0 < value <= MAX_DURATION_S:
         return None
-    return round(value, 3)
+    return round(value, 3) or None  # Less than half a millisecond is nothing.
 
 
 class _TooMuch(OSError):

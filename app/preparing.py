@@ -18,7 +18,7 @@ from app.comfyui import templates
 from app.comfyui import workflow as workflows
 from app.comfyui.checks import Finding
 from app.comfyui.parameters import did_you_mean
-from app.comfyui.problems import InvalidInputError
+from app.comfyui.problems import InvalidInputError, shown
 from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
 from app.errors import InvalidRequest, NotPossible, Problem
@@ -44,6 +44,8 @@ OLDER_NAMES: Final = frozenset(
 
 MAX_KEPT_CHARS: Final = 2000
 """Of a reference that a template has no use for: a URL is kept with the metadata, a file's content is not."""
+
+_TEMPLATE: Final = "/template"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +173,9 @@ def _modern(request: Request, template: Template) -> Request:
 def _not_possible(findings: tuple[Finding, ...], draft: _Draft) -> NotPossible:
     problems, node_errors = [], dict[str, Any]()
     for finding in findings:
-        problems.append(Problem(_place(finding, draft), finding.message))
+        place = _place(finding, draft)
+        told = finding.message if place != _TEMPLATE else f"{_named_node(finding)}{finding.message}"
+        problems.append(Problem(place, told))
         if finding.node_id is not None:
             node = node_errors.setdefault(finding.node_id, {"class_type": finding.class_type, "errors": []})
             node["errors"].append(
@@ -192,7 +196,15 @@ def _place(finding: Finding, draft: _Draft) -> str:
     """Where the caller wrote it: in his workflow, in a parameter, or nowhere, when the template itself is at fault."""
     if draft.places is None:
         return draft.request.at(finding.pointer)
-    return draft.places.get((finding.node_id or "", finding.input_name or ""), "/template")
+    return draft.places.get((finding.node_id or "", finding.input_name or ""), _TEMPLATE)
+
+
+def _named_node(finding: Finding) -> str:
+    """What the pointer cannot say of a fault in the template itself: which node it is, and which of its inputs."""
+    if finding.node_id is None:
+        return ""
+    where = "" if finding.input_name is None else f", input {shown(finding.input_name)}"
+    return f"node {shown(finding.node_id)} ({shown(finding.class_type)}){where}: "
 
 
 def _kept(reference: Any) -> str:

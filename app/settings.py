@@ -45,7 +45,9 @@ class Settings(BaseSettings):
     storage_key_id: SecretStr | None = Field(
         default=None, description="access key of the bucket; unset = found as AWS's own tools find it"
     )
-    storage_secret: SecretStr | None = Field(default=None, description="secret that belongs to STORAGE_KEY_ID")
+    storage_secret: SecretStr | None = Field(
+        default=None, validate_default=True, description="secret that belongs to STORAGE_KEY_ID"
+    )
     storage_timeout_s: float = Field(default=30, gt=0, le=3600, description="seconds a request to the bucket may take")
     keep_metadata: bool = Field(
         default=True,

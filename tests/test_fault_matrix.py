@@ -24,7 +24,9 @@ async def test_a_fault_at_any_moment_changes_nothing_but_the_time(
 ) -> None:
     async with Simulator(SimulatorOptions(step_s=0.01)) as comfy:
         settings = make_settings(
-            comfyui_urls={"gpu-0": comfy.url}, max_in_flight=moment.max_in_flight, database_timeout_s=0.5
+            comfyui_urls={"gpu-0": comfy.url},
+            max_in_flight=moment.max_in_flight,
+            database_timeout_s=strike.database_timeout_s,
         )
         service = KillableService(settings, port=free_port()) if strike.kills else Service(settings)
         async with service as api:

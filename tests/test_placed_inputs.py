@@ -73,6 +73,11 @@ async def test_a_server_that_lost_its_input_folder_is_given_the_file_again_unnot
 
 async def test_a_graph_that_is_refused_for_another_reason_is_refused_at_once(api: Service, comfy: Simulator) -> None:
     graph = loading("x.png", "no such file.png")
+    # One output that needs both: else ComfyUI drops the branch that cannot run, and runs the other one.
+    both = {"destination": ["00", 0], "source": ["10", 0], "x": 0, "y": 0, "resize_source": False}
+    graph["20"] = {"class_type": "ImageCompositeMasked", "inputs": both}
+    graph["01"]["inputs"]["images"] = ["20", 0]
+    del graph["11"]
     references = [{"source": await sent(api, PICTURE), "parameter": "00.image"}]
 
     answered = await api.http.post("/api/generate", json={"workflow": graph, "references": references})

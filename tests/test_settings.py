@@ -17,6 +17,12 @@ EACH: dict[str, tuple[str, Any]] = {
     "database_url": ("postgresql://u:p@h/n", SecretStr("postgresql://u:p@h/n")),
     "redis_url": ("redis://h:6379/1", SecretStr("redis://h:6379/1")),
     "data_dir": ("files", Path("files")),
+    "storage_url": ("s3://bucket/kept?region=eu-central-1", "s3://bucket/kept?region=eu-central-1"),
+    "storage_key_id": ("key", SecretStr("key")),
+    "storage_secret": ("secret", SecretStr("secret")),
+    "storage_timeout_s": ("1", 1),
+    "keep_metadata": ("false", False),
+    "ffmpeg": ("/opt/ffmpeg", "/opt/ffmpeg"),
     "host": ("::1", "::1"),
     "port": ("0", 0),
     "api_keys": (" a , b,", (SecretStr("a"), SecretStr("b"))),
@@ -27,6 +33,7 @@ EACH: dict[str, tuple[str, Any]] = {
     "poll_interval_s": ("0.5", 0.5),
     "silence_s": ("0.5", 0.5),
     "stall_timeout_s": ("60", 60),
+    "stuck_after_s": ("0.5", 0.5),
     "lost_grace_s": ("0", 0),
     "connect_timeout_s": ("1", 1),
     "request_timeout_s": ("1", 1),
@@ -78,6 +85,10 @@ NONSENSE = [
     ("LOG_LEVEL", "LOUD"),
     ("LOG_FORMAT", "xml"),
     ("URL_TTL_S", "1"),
+    ("STORAGE_URL", "s3://"),
+    ("STORAGE_URL", "file:///data"),
+    ("STORAGE_URL", "s3://key:secret@bucket"),
+    ("STORAGE_TIMEOUT_S", "0"),
     ("FETCH_ALLOW", "10.0.0.1/8"),
     ("FETCH_ALLOW", "http://host"),
     ("FETCH_ALLOW", "host:http"),
@@ -100,9 +111,20 @@ def test_every_setting_is_explained() -> None:
 @pytest.mark.parametrize("name", EACH)
 def test_each_variable_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text, meaning = EACH[name]
+    for pair in ({"storage_key_id", "storage_secret"},):
+        for other in pair - {name} if name in pair else ():
+            monkeypatch.setenv(f"COMFY_RELAY_{other.upper()}", "theirs")
     monkeypatch.setenv(f"COMFY_RELAY_{name.upper()}", text)
 
     assert getattr(load(), name) == meaning
+
+
+@pytest.mark.parametrize("name", ["STORAGE_KEY_ID", "STORAGE_SECRET"])
+def test_half_of_the_credentials_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"COMFY_RELAY_{name}", "alone")
+
+    with pytest.raises(ValidationError, match="together"):
+        load()
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "API_KEYS"])

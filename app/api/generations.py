@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from app.api.caching import unless_known
-from app.api.cursors import LATEST_S, cursor_of, place_of
+from app.api.cursors import LATEST_S, UUIDS, cursor_of, place_of
 from app.api.dependencies import CreateDep, GenerationId, OverridesDep, Services, ServicesDep
 from app.api.events import stream
 from app.api.headers import CancelAfter, IdempotencyKey, Prefer, deadline_s, key, wait_s
@@ -118,7 +118,7 @@ async def listing(
         created_before=_seconds(created_before),
         text=q,
     )
-    place = place_of(cursor)
+    place = place_of(cursor, UUIDS)
     shown = await services.generations.list(filters, limit + 1, None if place is None else Position(*place))
     page, more = shown[:limit], len(shown) > limit
     items = [GenerationRead.of(each, services.links) for each in page]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from app.api.bodies import written_body
-from app.api.cursors import cursor_of, place_of
+from app.api.cursors import NAMES, cursor_of, place_of
 from app.api.dependencies import ServicesDep
 from app.api.openapi import PROJECT, errors, readable
 from app.api.project_schemas import ProjectPage, ProjectRead, ProjectWrite
@@ -29,7 +29,7 @@ async def listing(
     cursor: Annotated[str | None, Query(max_length=1000, description="`nextCursor` of the page before")] = None,
 ) -> Response:
     """Projects, newest first."""
-    found = await services.projects.list(limit + 1, place_of(cursor))
+    found = await services.projects.list(limit + 1, place_of(cursor, NAMES))
     page, more = found[:limit], len(found) > limit
     items = [ProjectRead.of(each) for each in page]
     return _json(ProjectPage(items=items, next_cursor=cursor_of(page[-1].created_at, page[-1].id) if more else None))
@@ -44,7 +44,7 @@ async def create(body: Annotated[ProjectWrite, Depends(write_body)], services: S
     return _json(ProjectRead.of(project, {}), 201)
 
 
-@readable(router, "/{project_id:path}", responses={200: {"model": ProjectRead}, **errors(404)})
+@readable(router, "/{project_id:path}", responses={200: {"model": ProjectRead}, **errors(404, 422)})
 async def read(project_id: Annotated[str, Path(max_length=200)], services: ServicesDep) -> Response:
     """One project, with its generations counted by status; `GET /api/generations?projectId=` lists them."""
     project = await services.projects.get(project_id)

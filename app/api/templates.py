@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -17,6 +17,8 @@ from app.catalogue import Known
 from app.errors import InvalidRequest, NotFound, Problem
 
 router = APIRouter(prefix="/api/templates", tags=["templates"])
+
+_DRAFT: Final[dict[str, Any]] = {"model": TemplateRead, "description": "with `dryRun`: what would be made, unsaved"}
 
 Name = Annotated[str, Path(max_length=200, description="a template's name or alias")]
 
@@ -37,7 +39,10 @@ async def listing(services: ServicesDep) -> Response:
 
 
 @router.post(
-    "", status_code=201, responses={201: {"model": TemplateRead}, **errors(400, 409, 413, 422)}, openapi_extra=TEMPLATE
+    "",
+    status_code=201,
+    responses={200: _DRAFT, 201: {"model": TemplateRead}, **errors(400, 409, 413, 422)},
+    openapi_extra=TEMPLATE,
 )
 async def create(
     body: BodyDep,
@@ -58,14 +63,14 @@ async def create(
     return _json(_read(known, services, draft), 201, {"Location": f"/api/templates/{known.template.name}"})
 
 
-@readable(router, "/{name:path}/workflow", responses=errors(404))
+@readable(router, "/{name:path}/workflow", responses=errors(404, 422))
 async def workflow(name: Name, services: ServicesDep) -> Response:
     """The graph of a template, in API format."""
     graph = (await _found(name, services)).template.workflow.to_api()
     return Response(msgspec.json.encode(graph), media_type="application/json")
 
 
-@readable(router, "/{name:path}", responses={200: {"model": TemplateRead}, **errors(404)})
+@readable(router, "/{name:path}", responses={200: {"model": TemplateRead}, **errors(404, 422)})
 async def read(name: Name, services: ServicesDep) -> Response:
     """One template: its parameters as JSON Schema, an example, and which node each parameter goes to."""
     return _json(_read(await _found(name, services), services))
@@ -82,7 +87,7 @@ async def replace(name: Name, body: BodyDep, services: ServicesDep) -> Response:
     return _json(_read(known, services, draft))
 
 
-@router.delete("/{name}", status_code=204, responses=errors(404, 409))
+@router.delete("/{name}", status_code=204, responses=errors(404, 409, 422))
 async def remove(name: Name, services: ServicesDep) -> Response:
     """Remove a caller's own template; generations it made stay as they are."""
     await services.authoring.catalogue.remove(name)

@@ -106,15 +106,22 @@ def _repeated(
     yield Finding(role, tuple(dict.fromkeys((first, *same))), reading.why(first, *same))
 
 
-def _batch(reading: Reading, nodes: Iterable[WorkflowNode]) -> Iterator[Finding]:
-    """`amount` of RepeatLatentBatch makes a batch where a picture comes in."""
+def _batch(reading: Reading, nodes: Sequence[WorkflowNode]) -> Iterator[Finding]:
+    """`amount` of RepeatLatentBatch makes a batch where a picture comes in; branches that begin alike stay alike."""
     for node in nodes:
-        if "Rebatch" in node.class_type:
-            continue
-        place = reading.number(node, "amount" if "Repeat" in node.class_type else "batch_size")
+        place = _amount(reading, node)
         if place is not None:
-            yield Finding("batchSize", (place,), reading.why(place))
+            alike = [_amount(reading, each) for each in nodes if each.class_type == node.class_type]
+            same = [each for each in alike if each is not None and reading.value(each.at) == reading.value(place.at)]
+            places = tuple(dict.fromkeys((place, *same)))
+            yield Finding("batchSize", places, reading.why(*places))
             return
+
+
+def _amount(reading: Reading, node: WorkflowNode) -> Place | None:
+    if "Rebatch" in node.class_type:
+        return None
+    return reading.number(node, "amount" if "Repeat" in node.class_type else "batch_size")
 
 
 def _factors(reading: Reading) -> Iterator[Finding]:

@@ -30,3 +30,11 @@ async def slow_comfy() -> AsyncIterator[Simulator]:
 async def watched(serve: Serve, slow_comfy: Simulator) -> Service:
     """The service in front of `slow_comfy`."""
     return await serve(comfyui_urls={"gpu-0": slow_comfy.url})
+
+
+@pytest.fixture
+async def unread(serve: Serve) -> AsyncIterator[Service]:
+    """A service in front of a ComfyUI, with probe nodes, that does not tell its node definitions."""
+    async with Simulator(SimulatorOptions(step_s=0.005, nodes=PROBE_NODES)) as simulator:
+        simulator.faults.http_status["/object_info"] = 500
+        yield await serve(comfyui_urls={"gpu-0": simulator.url})

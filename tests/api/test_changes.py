@@ -63,10 +63,10 @@ async def test_a_key_that_is_being_processed_is_a_conflict(api: Service, comfy: 
     assert (await first).status_code == 202
 
 
-async def test_a_refused_workflow_is_refused_again_for_its_key(api: Service, comfy: Simulator) -> None:
+async def test_a_refused_workflow_is_refused_again_for_its_key(unread: Service) -> None:
     body = {"workflow": {"1": {"class_type": "NoSuchNode", "inputs": {}}}}
 
-    answers = [await api.http.post("/api/generate", json=body, headers=KEY) for _ in range(2)]
+    answers = [await unread.http.post("/api/generate", json=body, headers=KEY) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [422, 422]
     assert [answer.json()["code"] for answer in answers] == ["rejected", "rejected"]

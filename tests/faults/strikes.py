@@ -15,7 +15,9 @@ AWAY_S = 0.8
 """How long something stays away: several polls."""
 
 LOCKED_S = 2.0
-"""How long the database is locked: several times the limit of a statement, which is half a second here."""
+"""How long the database is locked: several times the limit of a statement, `STATEMENT_S`."""
+
+STATEMENT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Strike:
     """`before` is set up ahead of the generation; `during` happens at the moment, before it may go on.
 
     `loses_prompts`: ComfyUI forgets what it had, so that another attempt is due. `kills`: the service is a process.
+    `database_timeout_s`: far more than a busy machine needs, unless the database is what is struck.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Strike:
     before: Callable[[Simulator], None] = lambda _: None
     loses_prompts: bool = False
     kills: bool = False
+    database_timeout_s: float = 10.0
 
 
 async def _nothing(_: Service, __: Simulator) -> None:
@@ -134,5 +138,5 @@ STRIKES = (
     Strike("connections refused", _refuse_connections),
     Strike("service restarted", _restart_service),
     Strike("service killed -9", _kill_service, kills=True),
-    Strike("database locked", _lock_database),
+    Strike("database locked", _lock_database, database_timeout_s=STATEMENT_S),
 )
