@@ -18,9 +18,9 @@ from app.comfyui.corrections import CorrectionError, corrected
 from app.comfyui.definitions import Definitions
 from app.comfyui.editor import is_editor_file, to_workflow
 from app.comfyui.inference import infer_with_reasons
-from app.comfyui.problems import InvalidInputError
+from app.comfyui.problems import InvalidInputError, pointer
 from app.comfyui.template_files import Definition
-from app.comfyui.templates import Template, build_template
+from app.comfyui.templates import Template, TemplateError, build_template
 from app.errors import InvalidRequest, NoBackend, Problem
 from app.offers import Offers
 
@@ -100,8 +100,26 @@ def _drafted(source: Source, definitions: Definitions | None) -> Draft:
         definition, title=source.title or source.name, description=source.description or ""
     )
     draft = Draft(source.name, definition, graph.to_api(), inferred.reasons, (*notes, *inferred.notes))
-    _ = draft.template  # Raises TemplateError where the corrections do not make sense.
+    try:
+        _ = draft.template
+    except TemplateError as error:  # Each correction is sound by itself, and what they make together is not.
+        problems = [Problem(_written_at(each.pointer, source, definition), each.message) for each in error.problems]
+        raise InvalidRequest(*problems) from error
     return draft
+
+
+def _written_at(place: str, source: Source, definition: Definition) -> str:
+    """Where in the body a caller wrote what `place`, a pointer of a TemplateError, is about."""
+    match place.split("/")[1:]:
+        case ["definition", "parameters", number, *steps]:
+            name = definition.parameters[int(number)].name
+            correction = (source.bindings or {}).get(name)
+            is_there = isinstance(correction, dict) and steps and steps[0] in correction
+            return pointer("bindings", name, *(steps if is_there else ()))
+        case ["definition", *steps]:
+            return pointer(*steps)
+        case _:
+            return place
 
 
 def _invalid(at: str, error: InvalidInputError) -> InvalidRequest:

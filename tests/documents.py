@@ -78,11 +78,12 @@ def relay_commands(page: str) -> list[list[str]]:
 
 
 def check_arguments(arguments: list[str]) -> None:
-    """Raise unless the command line understands these arguments; nothing is run."""
+    """Raise unless the command line understands these arguments; nothing is run. Files of the reader's are given."""
     command = typer.main.get_command(cli.main)
-    left = list(arguments)
-    while (commands := getattr(command, "commands", None)) is not None:
+    left = [__file__ if argument.endswith(".json") else argument for argument in arguments]
+    while left and (commands := getattr(command, "commands", None)) is not None:
         name = left.pop(0)
         assert name in commands, f"comfy-relay has no command {name!r}"
         command = commands[name]
-    command.make_context(command.name, left)
+    if left or getattr(command, "commands", None) is None:
+        command.make_context(command.name, left)

@@ -19,7 +19,7 @@ from app.events import Event
 from app.main import create_app
 from app.records import ErrorCode, Status
 from app.settings import Settings
-from tests import documents
+from tests import documents, files
 from tests.documents import PAGES, README, ROOT, table
 from tests.service import Service
 from tests.waiting import WITHIN_S
@@ -190,7 +190,12 @@ def test_the_readme_names_the_commands_of_a_newcomer() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "made"),
-    [("First picture", "first.png"), ("Start, follow, fetch", "lighthouse.png"), ("A workflow of your own", None)],
+    [
+        ("First picture", "first.png"),
+        ("Start, follow, fetch", "lighthouse.png"),
+        ("A workflow of your own", None),
+        ("Pictures, videos and sounds as input", None),
+    ],
 )
 async def test_the_curls_of_the_readme_run_as_they_stand(
     heading: str, made: str | None, api: Service, tmp_path: Path
@@ -204,6 +209,8 @@ async def test_the_curls_of_the_readme_run_as_they_stand(
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "mine"}},
     }
     (tmp_path / "workflow_api.json").write_text(json.dumps(graph), encoding="utf-8")
+    if made is None:
+        (tmp_path / "first.png").write_bytes(files.png(64, 48))
 
     shell = await asyncio.create_subprocess_exec(
         *("sh", "-eu", "-c", script), cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT

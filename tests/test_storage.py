@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
 import random
@@ -122,6 +123,21 @@ async def test_a_keep_canceled_at_any_moment_leaves_nothing_or_the_whole_file(pl
 
     assert place.visible() in ([], [HUGE])
     assert len(place.leavings()) == len(place.visible())
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_an_open_canceled_at_any_moment_leaves_no_file_open(place: Place, turns: int) -> None:
+    kept = await place.put(KEY, LARGE)
+
+    opening = asyncio.create_task(place.storage.open(kept.location, lambda size: (0, size)))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if not opening.cancel():
+        await (await opening).aclose()
+    await asyncio.wait({opening})
+    gc.collect()  # A file that is merely forgotten warns, and a warning fails.
+
+    assert place.visible() == [LARGE]
 
 
 @pytest.mark.parametrize("is_size_known", [True, False])

@@ -13,17 +13,36 @@ import msgspec
 from app.comfyui.inference_fitting import fit
 from app.comfyui.inference_reading import Place, Reading
 from app.comfyui.inference_roles import Finding
-from app.comfyui.parameters import Binding, Parameter, snake_case
+from app.comfyui.parameters import Binding, Parameter, ParameterKind, Value, snake_case
 from app.comfyui.problems import InvalidInputError, Problem, pointer, shown
 from app.comfyui.template_files import Definition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from app.comfyui.definitions import Definitions
     from app.comfyui.workflow import Workflow
 
 _FORMS: Final = '"6.text", ["6", "text"], a list of such pairs, an object with them as bindings, or null for none'
+
+
+_KINDS: Final = ", ".join(ParameterKind)
+_FIELDS: Final[Mapping[str, tuple[Any, str]]] = {
+    "kind": (ParameterKind, f"one of {_KINDS}"),
+    "description": (str, "text"),
+    "default": (Value | None, "text, a number, true, false or null"),
+    "minimum": (float | None, "a number or null"),
+    "maximum": (float | None, "a number or null"),
+    "multipleOf": (int | None, "a whole number or null"),
+    "enum": (tuple[Value, ...], "a list of texts, numbers or truth values"),
+    "maxLength": (int | None, "a whole number or null"),
+    "examples": (tuple[Value, ...], "a list of texts, numbers or truth values"),
+    "required": (bool, "true or false"),
+    "isSeed": (bool, "true or false"),
+}
+"""What else may be said of a parameter than where it goes: its type, and that in words."""
+
+_KNOWN: Final = ", ".join(("bindings", *_FIELDS))
 
 
 class CorrectionError(InvalidInputError):
@@ -41,6 +60,9 @@ def corrected(
     parameters = {parameter.name: parameter for parameter in definition.parameters}
     reading, problems = Reading(workflow, definitions), list[Problem]()
     for name, correction in corrections.items():
+        if isinstance(correction, dict) and (found := tuple(_field_problems(name, correction))):
+            problems += found
+            continue
         try:
             made = None if correction is None else _made(name, correction, parameters.get(name), reading)
         except ValueError as wrong:
@@ -52,6 +74,21 @@ def corrected(
     if problems:
         raise CorrectionError(tuple(problems))
     return msgspec.structs.replace(definition, parameters=tuple(parameters.values()))
+
+
+def _field_problems(name: str, fields: Mapping[str, object]) -> Iterator[Problem]:
+    """Fields that a parameter does not have, and values that are of no use for theirs."""
+    for field, value in fields.items():
+        if field == "bindings":
+            continue
+        if field not in _FIELDS:
+            yield Problem(pointer(name), f"has no field {shown(field)}; leave it out, or use: {_KNOWN}")
+            continue
+        wanted, words = _FIELDS[field]
+        try:
+            msgspec.convert(value, wanted)
+        except msgspec.ValidationError:
+            yield Problem(pointer(name, field), f"must be {words}, not {shown(value)}")
 
 
 def _made(name: str, correction: object, known: Parameter | None, reading: Reading) -> Parameter:

@@ -7,6 +7,7 @@ draw for hours.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +24,7 @@ from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.comfyui.simulator.nodes import standard_nodes
 from app.comfyui.simulator.nodes.models import model_names, options_of
 from app.comfyui.templates import load_builtin
-from tests.api.asking import QUICK, picture
+from tests.api.asking import QUICK
 from tests.api.standing import standing
 from tests.comfyui.inferring import DATA, GRAPHS
 from tests.service import Json, Service
@@ -155,14 +156,30 @@ extras: Final[dict[str, st.SearchStrategy[Any]]] = {
     "force": scalars,
     "deadlineSeconds": scalars,
 }
-params = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), scalars | st.integers(0, 128), max_size=4)
+sound = st.fixed_dictionaries(
+    {},
+    optional={
+        "prompt": st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6),
+        "steps": st.integers(1, 30),
+        "seed": st.integers(-1, 2**64 - 1),
+        "cfg": st.floats(0, 30),
+        "width": st.sampled_from([64, 512, 1024]),
+    },
+)
+wild = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), scalars | st.integers(0, 128), max_size=3)
+params = sound | sound | wild | st.builds(lambda one, other: one | other, sound, wild)
 rare = {name: each for name, each in extras.items() if name in {"metadata", "priority", "references"}}
 generation_bodies = st.one_of(
     st.builds(
         lambda known, beside, more: {**more, **beside, **known},
-        st.fixed_dictionaries({"template": st.sampled_from([*sorted(TEMPLATES), KEPT, "no"]) | scalars}),
+        st.fixed_dictionaries(
+            {
+                "template": st.sampled_from(["txt2img", "flux-txt2img", KEPT])
+                | st.sampled_from([*sorted(TEMPLATES), "no"])
+            }
+        ),
         params,
-        st.fixed_dictionaries({}, optional={"params": params | junk, **rare}),
+        st.just({}) | st.fixed_dictionaries({}, optional={"params": params | junk, **rare}),
     ),
     st.fixed_dictionaries({"workflow": workflows | graphs()}, optional=extras),
     junk,
@@ -189,12 +206,12 @@ async def api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -
 class Asked:
     """Requests and what came of them: each answer is looked at as it comes."""
 
-    def __init__(self, api: Service) -> None:
-        self._http = httpx.Client(base_url=api.url, trust_env=False, timeout=ANSWER_S)
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
         self.statuses: Counter[int] = Counter()
 
-    def __call__(self, method: str, path: str, body: object) -> httpx.Response:
-        content = json.dumps(body).encode()
+    def __call__(self, method: str, path: str, body: object = None) -> httpx.Response:
+        content = b"" if method == "GET" else json.dumps(body).encode()
         answer = self._http.request(method, path, content=content)
         self.statuses[answer.status_code] += 1
         assert answer.status_code in {200, 201, 202, 400, 404, 409, 422}, (answer.text, content)
@@ -223,25 +240,28 @@ def leads_into(body: Any, pointer: str) -> bool:
     for step in steps[:-1]:
         match body:
             case dict():
-                body = {name.encode(errors="replace").decode(): part for name, part in body.items()}.get(step, body)
-            case list() if step.isdigit() and int(step) < len(body):
-                body = body[int(step)]
+                parts = {name.encode(errors="replace").decode(): part for name, part in body.items()}
+            case list():
+                parts = {str(number): part for number, part in enumerate(body)}
             case _:
-                return False
+                parts = {}
+        if step not in parts:
+            return False
+        body = parts[step]
     return pointer == "" or pointer.startswith("/")
 
 
 async def explore(api: Service, examples: int, strategy: Any, ask: Callable[[Asked, Any, int], None]) -> Counter[int]:
     """Ask with so many examples, from a thread of its own; how often each status came."""
-    asked = Asked(api)
-    number = iter(range(examples * 2))
+    with httpx.Client(base_url=api.url, trust_env=False, timeout=ANSWER_S) as http:
+        asked, number = Asked(http), itertools.count()
 
-    @settings(BOUNDED, max_examples=examples)
-    @given(strategy)
-    def each(example: Any) -> None:
-        ask(asked, example, next(number))
+        @settings(BOUNDED, max_examples=examples)
+        @given(strategy)
+        def each(example: Any) -> None:
+            ask(asked, example, next(number))
 
-    await asyncio.to_thread(each)
+        await asyncio.to_thread(each)
     assert (await api.http.get("/healthz")).status_code == 200
     return asked.statuses
 
@@ -251,7 +271,10 @@ async def test_any_body_for_a_template_gets_a_template_or_a_problem(api: Service
         ways = [("POST", "/api/templates?dryRun=true"), ("POST", "/api/templates"), ("PUT", f"/api/templates/{KEPT}")]
         asked(*ways[number % 3], body)
 
-    statuses = await explore(api, 200, template_bodies, ask)
+    statuses = await explore(api, 400, template_bodies, ask)
+
+    listed = (await api.http.get("/api/templates")).json()["items"]
+    assert KEPT in {each["name"] for each in listed}
 
     assert statuses[200] + statuses[201] > 10
     assert statuses[422] > 50
@@ -261,14 +284,21 @@ async def test_any_correction_of_a_sound_workflow_gets_a_template_or_a_problem(a
     def ask(asked: Asked, written: Any, _: int) -> None:
         asked("POST", "/api/templates?dryRun=true", {"workflow": EXPORT, "bindings": written})
 
-    statuses = await explore(api, 150, bindings, ask)
+    statuses = await explore(api, 300, bindings, ask)
 
     assert statuses[200] > 20
     assert statuses[422] > 20
 
 
 async def test_any_body_for_a_generation_gets_a_generation_or_a_problem(api: Service) -> None:
-    statuses = await explore(api, 300, generation_bodies, lambda asked, body, _: asked("POST", "/api/generate", body))
+    def ask(asked: Asked, body: Any, _: int) -> None:
+        answer = asked("POST", "/api/generate", body)
+        if answer.is_success:
+            record = f"/api/generations/{answer.json()['id']}"
+            assert asked("GET", record).json()["template"] == body.get("template")
+            assert asked("GET", f"{record}/workflow").json()
+
+    statuses = await explore(api, 600, generation_bodies, ask)
 
     assert statuses[202] > 10
     assert statuses[422] > 50
@@ -281,7 +311,7 @@ async def test_any_graph_of_real_nodes_is_taken_or_refused_by_name_as_a_workflow
         asked("POST", "/api/generate", {"workflow": graph})
         asked("POST", "/api/templates?dryRun=true", {"workflow": graph})
 
-    statuses = await explore(api, 120, graphs(), ask)
+    statuses = await explore(api, 250, graphs(), ask)
 
     assert statuses[202] > 5
     assert statuses[200] > 20
