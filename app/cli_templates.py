@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,17 +21,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as it cam
 
 HERE: Final = "http://127.0.0.1:8000"
 _UNFIT: Final = re.compile(r"[^a-z0-9_-]+")
+_MAX_NAME: Final = 100
+_REMEDIES: Final = {
+    "unauthorized": "give one with --key or COMFY_RELAY_KEY",
+    "template_exists": "--replace makes a new version of it, --name takes another name",
+}
+"""What helps on the command line, by the code of a problem."""
+
+_REPLACING: Final = {**_REMEDIES, "not_found": "leave out --replace to make it"}
 
 
 @templates.command("list")
 def list_templates(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """List all templates."""
-    answer = _asked(url, key, lambda remote: remote.get("/api/templates"))
+    answer = _asked(url, key, lambda remote: remote.get("templates"))
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
         return
-    width = max(len(each["name"]) for each in answer["items"])
-    for each in answer["items"]:
+    items = answer.get("items", [])
+    width = max((len(each["name"]) for each in items), default=0)
+    for each in items:
         origin = "built-in" if each["builtIn"] else f"version {each['version']}"
         typer.echo(f"{each['name']:{width}}  {origin:10}  {each['title']}")
 
@@ -37,16 +48,20 @@ def list_templates(url: Url = HERE, key: Key = None, as_json: AsJson = False) ->
 @templates.command("show")
 def show(name: str, url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """Show one template: its parameters, and where each goes."""
-    _print(_asked(url, key, lambda remote: remote.get(f"/api/templates/{name}")), as_json)
+    _print(_asked(url, key, lambda remote: remote.get("templates", name)), as_json)
 
 
 @templates.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="As ComfyUI saves or exports it.")],
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="As ComfyUI saves or exports it; - = stdin."),
+    ],
     name: Annotated[str | None, typer.Option(help="Name of the template; none = that of the file.")] = None,
     title: Annotated[str | None, typer.Option(help="What a person calls it.")] = None,
     bind: Annotated[
-        list[str] | None, typer.Option(help="NAME=NODE.INPUT puts a parameter there; NAME= drops it.", metavar="...")
+        list[str] | None,
+        typer.Option(help="NAME=NODE.INPUT puts a parameter there (again: there, too); NAME= drops it.", metavar="..."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be inferred.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Make a new version of a template that exists.")] = False,
@@ -55,50 +70,81 @@ def import_file(
     as_json: AsJson = False,
 ) -> None:
     """Make a template of a workflow file, and show the parameters found in it."""
-    name = name or _UNFIT.sub("-", file.stem.lower()).strip("-_")
+    name = name or _name_of(file)
     body: dict[str, Any] = {"name": name, "workflow": _read(file), "title": title, "bindings": _bindings(bind or [])}
     if dry_run:
-        answer = _asked(url, key, lambda remote: remote.post("/api/templates", body, dryRun="true"))
+        answer = _asked(url, key, lambda remote: remote.post("templates", body=body, dryRun="true"))
     elif replace:
-        answer = _asked(url, key, lambda remote: remote.put(f"/api/templates/{name}", body))
+        answer = _asked(url, key, lambda remote: remote.put("templates", name, body=body), _REPLACING)
     else:
-        answer = _asked(url, key, lambda remote: remote.post("/api/templates", body))
+        answer = _asked(url, key, lambda remote: remote.post("templates", body=body))
     _print(answer, as_json)
 
 
 @templates.command("remove")
 def remove(name: str, url: Url = HERE, key: Key = None) -> None:
     """Remove a template of your own."""
-    _asked(url, key, lambda remote: remote.delete(f"/api/templates/{name}"))
+    _asked(url, key, lambda remote: remote.delete("templates", name))
     typer.echo(f"{name} is removed")
 
 
-def _asked(url: str, key: str | None, question: Any) -> dict[str, Any]:
+def _asked(url: str, key: str | None, question: Any, remedies: Mapping[str, str] = _REMEDIES) -> dict[str, Any]:
     try:
         with Remote(url, key) as remote:
-            answer: dict[str, Any] = question(remote)
+            answer: dict[str, Any] = question(remote) or {}
             return answer
     except Refusal as refusal:
-        typer.echo(str(refusal), err=True)
+        remedy = remedies.get(refusal.code)
+        typer.echo(str(refusal) if remedy is None else f"{refusal.title}; {remedy}", err=True)
+        for place, why in refusal.places:
+            typer.echo(f"  {_option(place)}: {why}", err=True)
         raise typer.Exit(1) from refusal
 
 
+def _option(place: str) -> str:
+    """What a person wrote on the command line, for a place in the request made of it."""
+    _, field, *steps = [*place.split("/"), ""]
+    match field:
+        case "name" | "title":
+            return f"--{field}"
+        case "bindings":
+            return f"--bind {steps[0]}".strip()
+        case "workflow":
+            return f"file, at {'/'.join(('', *steps[:-1]))}" if steps[:-1] else "file"
+        case _:
+            return place
+
+
+def _name_of(file: Path) -> str:
+    """A name for the template of this file: what is fit for one in the file's own."""
+    name = _UNFIT.sub("-", file.stem.lower())[:_MAX_NAME].strip("-_")
+    if not name:
+        typer.echo(f"{file}: no name can be made of this; give one with --name", err=True)
+        raise typer.Exit(2)
+    return name
+
+
 def _read(file: Path) -> Any:
+    """The decoded file. A byte order mark is left out, and so are NaN and the like, which Python's own JSON has."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        typer.echo(f"{file} is no JSON file: {error}", err=True)
+        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return json.loads(raw.decode("utf-8-sig"), parse_constant=lambda _: None)
+    except OSError as error:
+        typer.echo(f"{file} cannot be read: {error.strerror}", err=True)
+        raise typer.Exit(1) from error
+    except (ValueError, RecursionError) as error:
+        typer.echo(f"{file} is no JSON file; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True)
         raise typer.Exit(1) from error
 
 
-def _bindings(written: list[str]) -> dict[str, str | None]:
-    bindings: dict[str, str | None] = {}
+def _bindings(written: list[str]) -> dict[str, list[str] | None]:
+    bindings: dict[str, list[str] | None] = {}
     for each in written:
         name, separator, place = each.partition("=")
-        if not separator:
+        if not separator or not name:
             typer.echo(f"--bind {each}: write NAME=NODE.INPUT, such as prompt=6.text", err=True)
             raise typer.Exit(2)
-        bindings[name] = place or None
+        bindings[name] = [*(bindings.get(name) or []), place] if place else None
     return bindings
 
 
@@ -106,12 +152,13 @@ def _print(template: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(template, indent=2))
         return
-    version = "built-in" if template["builtIn"] else f"version {template['version'] or '(not stored)'}"
-    typer.echo(f"{template['name']} ({version}): {template['title']}")
+    version = f"version {template['version']}" if template["version"] else "not stored"
+    typer.echo(f"{template['name']} ({'built-in' if template['builtIn'] else version}): {template['title']}")
+    width = max((len(each["name"]) for each in template["parameters"]), default=0)
     for each in template["parameters"]:
         places = ", ".join(".".join(place) for place in each["bindings"])
         why = f"  ({each['reason']})" if each["reason"] else ""
         wanted = ", required" if each["required"] else ""
-        typer.echo(f"  {each['name']}: {each['kind']}{wanted} -> {places}{why}")
+        typer.echo(f"  {each['name']:{width}}  {each['kind']}{wanted} -> {places}{why}")
     for note in template["notes"]:
         typer.echo(f"  note: {note}")

@@ -192,12 +192,12 @@ async def _readable(client: ComfyClient, prompt_id: str) -> HistoryEntry:
 
 
 def _wanted(entry: HistoryEntry, state: State) -> tuple[OutputFile, ...]:
-    """The files to keep: outputs; where a run made none, its temporary pictures, for they are all it has to show.
+    """The files to keep: outputs; where a run made none, its temporary files, for they are all it has to show; or all.
 
     Some versions forget the outputs of a cached run in history (upstream #14939): those heard on the socket serve.
     """
     files = entry.files or (state.files if entry.outcome is Outcome.SUCCESS else ())
-    outputs = tuple(file for file in files if file.type == "output")
+    outputs = () if state.record.keep_temporary else tuple(file for file in files if file.type == "output")
     return _unkept(outputs or files, state)
 
 

@@ -102,7 +102,7 @@ def _executed(state: State, seen: Executed, at: float) -> tuple[State, Effects]:
     files, _ = parse_outputs(seen.node, seen.output)
     known = set(state.files)
     fresh = tuple(file for file in dict.fromkeys(files) if file not in known)
-    kept = tuple(file for file in fresh if file.type == "output")
+    kept = tuple(file for file in fresh if file.type == "output" or state.record.keep_temporary)
     live = lives.with_output(state.live, seen.node, sum(map(_is_picture, kept)), at)
     after, effects = running(replace(state, files=state.files + fresh) if fresh else state, live, at)
     return after, replace(effects, keep=kept) if kept else effects

@@ -225,6 +225,7 @@ def _record(draft: _Draft, able: tuple[str, ...] | None, fingerprint: str | None
         seed=seed if isinstance(seed, int) else None,
         priority=request.priority,
         force=request.force,
+        keep_temporary=request.keep_temporary,
         project_id=request.project_id,
         metadata=dict(request.metadata),
         inputs=draft.bound.files,

@@ -107,7 +107,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     `percentage` are those of the last durable change; live ones are on the event bus. `idempotency_key` is the
     caller's name for the request, and `fingerprint` tells whether a second request of that name asks for the same.
     `able` names the servers that could run it, between commas (",gpu-0,gpu-2,"); None: any. `template_version` is that
-    of a caller's own template; built-in ones have the service's.
+    of a caller's own template; built-in ones have the service's. `keep_temporary`: also what the workflow saves only
+    to be looked at.
     """
 
     id: str
@@ -122,6 +123,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     priority: int = 0
     force: bool = False
+    keep_temporary: bool = False
     project_id: str | None = None
     batch_id: str | None = None
     metadata: dict[str, Any] = {}

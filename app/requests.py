@@ -18,7 +18,7 @@ DEFAULT_TEMPLATE: Final = "txt2img"
 _SNAKE: Final = re.compile(r"_([a-z])")
 _ASKED: Final = (
     *("template", "template_version", "params", "references", "workflow"),
-    *("project_id", "metadata", "priority", "force", "deadline_s"),
+    *("project_id", "metadata", "priority", "force", "keep_temporary", "deadline_s"),
 )
 
 
@@ -42,6 +42,7 @@ class Request:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
     force: bool = False
+    keep_temporary: bool = False
     deadline_s: float | None = None
     idempotency_key: str | None = None
     own_host: str | None = None

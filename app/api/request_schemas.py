@@ -74,6 +74,11 @@ class GenerationCreate(Wire):
     priority: int | None = Field(
         default=None, ge=-1_000_000, le=1_000_000, strict=True, description="higher goes first; default 0"
     )
+    keep_temporary: bool | None = Field(
+        default=None,
+        strict=True,
+        description="keep temporary files (`PreviewImage` and the like), too; default: only where a run saves nothing else",
+    )
     force: bool | None = Field(
         default=None, strict=True, description="run even if ComfyUI would answer from its cache; default false"
     )
@@ -103,6 +108,7 @@ class GenerationCreate(Wire):
             metadata=self.metadata or {},
             priority=self.priority or 0,
             force=self.force or False,
+            keep_temporary=self.keep_temporary or False,
             deadline_s=min(deadlines, default=None),
             idempotency_key=idempotency_key,
         )

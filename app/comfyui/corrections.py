@@ -31,8 +31,8 @@ _FIELDS: Final[Mapping[str, tuple[Any, str]]] = {
     "kind": (ParameterKind, f"one of {_KINDS}"),
     "description": (str, "text"),
     "default": (Value | None, "text, a number, true, false or null"),
-    "minimum": (float | None, "a number or null"),
-    "maximum": (float | None, "a number or null"),
+    "minimum": (int | float | None, "a number or null"),
+    "maximum": (int | float | None, "a number or null"),
     "multipleOf": (int | None, "a whole number or null"),
     "enum": (tuple[Value, ...], "a list of texts, numbers or truth values"),
     "maxLength": (int | None, "a whole number or null"),
@@ -110,8 +110,7 @@ def _fitted(name: str, places: tuple[Binding, ...], reading: Reading) -> Paramet
 def _places(written: object, reading: Reading) -> tuple[Binding, ...]:
     match written:
         case str():
-            node_id, _, input_name = written.rpartition(".")
-            pairs: list[object] = [[node_id, input_name]]
+            pairs: list[object] = [written]
         case [str(), str()] if "." not in str(written[0]):
             pairs = [written]
         case list() if written:
@@ -124,7 +123,7 @@ def _places(written: object, reading: Reading) -> tuple[Binding, ...]:
 def _place(pair: object, reading: Reading) -> Binding:
     match pair:
         case str():
-            node_id, _, input_name = pair.rpartition(".")
+            node_id, input_name = _split(pair, reading)
         case [str(node_id), str(input_name)]:
             pass
         case _:
@@ -135,6 +134,15 @@ def _place(pair: object, reading: Reading) -> Binding:
     if input_name not in node.inputs:
         raise ValueError(f"node {shown(node_id)} has no input {shown(input_name)}; it has: {', '.join(node.inputs)}")
     return Binding(node_id, input_name)
+
+
+def _split(written: str, reading: Reading) -> tuple[str, str]:
+    """Node and input in `NODE.INPUT`. Inputs of newer nodes hold dots themselves, such as `resize_type.width`."""
+    steps = written.split(".")
+    pairs = [(".".join(steps[:number]), ".".join(steps[number:])) for number in range(len(steps) - 1, 0, -1)]
+    there = (pair for pair in pairs if pair[0] in reading.nodes and pair[1] in reading.nodes[pair[0]].inputs)
+    known = next(there, None) or next((pair for pair in pairs if pair[0] in reading.nodes), None)
+    return known or next(iter(pairs), ("", written))
 
 
 def _without(parameters: Mapping[str, Parameter], name: str, places: tuple[Binding, ...]) -> dict[str, Parameter]:

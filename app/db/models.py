@@ -59,6 +59,7 @@ class GenerationRow(SQLModel, table=True):
     seed: int | None = Field(sa_type=WideInteger)
     priority: int = Field(sa_type=sa.BigInteger)
     force: bool = Field(sa_type=sa.Boolean)
+    keep_temporary: bool = Field(sa_type=sa.Boolean)
     project_id: str | None = Field(sa_type=SafeText)
     batch_id: str | None = Field(sa_type=SafeText)
     # The attribute `metadata` of a table class is SQLAlchemy's own.

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("seed", sa.Text()),
         sa.Column("priority", sa.BigInteger(), nullable=False),
         sa.Column("force", sa.Boolean(), nullable=False),
+        sa.Column("keep_temporary", sa.Boolean(), nullable=False),
         sa.Column("project_id", sa.Text()),
         sa.Column("batch_id", sa.Text()),
         sa.Column("metadata", JSON, nullable=False),

@@ -78,7 +78,7 @@ UNKNOWN: Final = {
 }
 """What the simulator cannot run of the exports: the nodes of each whose class it does not have."""
 
-WIDE: Final = {"width": 96, "height": 64}
+WIDE: Final[Json] = {"width": 96, "height": 64}
 CHANGES: Final[dict[str, Json]] = {
     "editor/bypassed_lora": WIDE,
     "editor/converted_widgets": {**WIDE, "steps": 2},

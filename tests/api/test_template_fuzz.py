@@ -24,7 +24,7 @@ from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.comfyui.simulator.nodes import standard_nodes
 from app.comfyui.simulator.nodes.models import model_names, options_of
 from app.comfyui.templates import load_builtin
-from tests.api.asking import QUICK
+from tests.api.asking import QUICK, places, problem
 from tests.api.standing import standing
 from tests.comfyui.inferring import DATA, GRAPHS
 from tests.service import Json, Service
@@ -65,16 +65,16 @@ junk = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=8,
 )
-places = st.sampled_from(["6.text", "3.seed", "3.steps", "5.width", "4.ckpt_name", "3.model", "99.x", "3.", ".", "3"])
+spots = st.sampled_from(["6.text", "3.seed", "3.steps", "5.width", "4.ckpt_name", "3.model", "99.x", "3.", ".", "3"])
 corrections = (
     st.none()
-    | places
-    | st.lists(places, max_size=3)
-    | st.lists(places.map(lambda place: place.split(".")), max_size=2)
+    | spots
+    | st.lists(spots, max_size=3)
+    | st.lists(spots.map(lambda place: place.split(".")), max_size=2)
     | st.dictionaries(
         st.sampled_from(["bindings", "kind", "default", "minimum", "maximum", "multipleOf", "enum", "isSeed", "name"])
         | st.sampled_from(["maxLength", "examples", "required", "description", "colour"]),
-        scalars | places | st.lists(scalars, max_size=2) | st.sampled_from(["integer", "image", "string"]),
+        scalars | spots | st.lists(scalars, max_size=2) | st.sampled_from(["integer", "image", "string"]),
         max_size=3,
     )
     | junk
@@ -316,3 +316,67 @@ async def test_any_graph_of_real_nodes_is_taken_or_refused_by_name_as_a_workflow
     assert statuses[202] > 5
     assert statuses[200] > 20
     assert statuses[422] > 20
+
+
+@pytest.mark.parametrize(
+    ("more", "place", "says"),
+    [
+        ({"bindings": {"My size": "5.width"}}, "/bindings/My size", "camelCase"),
+        ({"bindings": {"detail": "3.steps", "de_tail": "3.cfg"}}, "/bindings/de_tail", "camelCase"),
+        ({"bindings": {"steps": {"minimum": 50, "maximum": 40}}}, "/bindings/steps/minimum", "above the maximum"),
+        ({"bindings": {"steps": {"minimum": 30}}}, "/bindings/steps", "from 30"),
+        ({"bindings": {"steps": {"default": 0}}}, "/bindings/steps/default", "from 1"),
+        ({"bindings": {"steps": {"kind": "boolean", "minimum": None}}}, "/bindings/steps", "true or false, not 20"),
+        ({"bindings": {"cfg": {"isSeed": True}}}, "/bindings/cfg/isSeed", "a seed is of kind integer"),
+        ({"bindings": {"prompt": {"examples": [3]}}}, "/bindings/prompt/examples/0", "must be text"),
+        ({"bindings": {"prompt": {"description": "a\0b"}}}, "/bindings/prompt/description", "NUL"),
+        ({"title": "a\0b"}, "/title", "NUL"),
+        ({"description": "a\0b"}, "/description", "NUL"),
+    ],
+)
+async def test_what_makes_no_template_is_told_where_the_caller_wrote_it(
+    api: Service, more: Json, place: str, says: str
+) -> None:
+    answer = await api.http.post("/api/templates", json={"name": "mine", "workflow": EXPORT, **more})
+
+    found = places(answer)
+    assert place in found
+    assert says in found[place]
+    assert all(each.startswith(place.rpartition("/")[0]) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        (b'{"workflow": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400, "nests too deeply"),
+        (b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": NaN}}}}', 400, "not JSON"),
+        (b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": 1e999}}}}', 400, "not JSON"),
+        (b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": ' + b"9" * 5000 + b"}}}}", 400, "not JSON"),
+        (b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": "\\ud800"}}}}', 400, "not JSON"),
+        (b'{"workflow": {"1": {"class_type": "A\xff", "inputs": {}}}}', 400, "not UTF-8"),
+        (b"\xef\xbb\xbf{}", 400, "not JSON"),
+        (b"", 400, "empty"),
+        (b"[]", 422, "JSON object"),
+        (b'{"workflow": {"1": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}}}', 422, "circle"),
+    ],
+    ids=["deep", "NaN", "1e999", "long number", "surrogate", "not UTF-8", "BOM", "empty", "list", "to itself"],
+)
+@pytest.mark.parametrize("path", ["/api/templates?dryRun=true", "/api/generate"])
+async def test_bodies_no_program_should_send_are_refused_in_words(
+    api: Service, path: str, body: bytes, status: int, says: str
+) -> None:
+    answer = await api.http.post(path, content=body)
+
+    document = problem(answer, status, "malformed_body" if status == 400 else "invalid_request")
+    assert says in document["detail"]
+
+
+async def test_the_largest_workflow_that_is_taken_is_read_soon_and_one_node_more_is_refused(api: Service) -> None:
+    node = {"class_type": "PreviewAny", "inputs": {"source": "x"}}
+    largest = {str(number): node for number in range(10_000)}
+
+    taken = await api.http.post("/api/templates?dryRun=true", json={"workflow": largest})
+    refused = await api.http.post("/api/templates?dryRun=true", json={"workflow": largest | {"more": node}})
+
+    assert taken.status_code == 200
+    assert "10001 nodes" in places(refused)["/workflow"]
