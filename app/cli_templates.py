@@ -34,11 +34,11 @@ _REPLACING: Final = {**_REMEDIES, "not_found": "leave out --replace to make it"}
 @templates.command("list")
 def list_templates(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """List all templates."""
-    answer = _asked(url, key, lambda remote: remote.get("templates"))
+    answer = _asked(url, key, lambda remote: remote.get("templates", holding="items"))
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
         return
-    items = answer.get("items", [])
+    items = answer["items"]
     width = max((len(each["name"]) for each in items), default=0)
     for each in items:
         origin = "built-in" if each["builtIn"] else f"version {each['version']}"
@@ -48,15 +48,12 @@ def list_templates(url: Url = HERE, key: Key = None, as_json: AsJson = False) ->
 @templates.command("show")
 def show(name: str, url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """Show one template: its parameters, and where each goes."""
-    _print(_asked(url, key, lambda remote: remote.get("templates", name)), as_json)
+    _print(_asked(url, key, lambda remote: remote.get("templates", name, holding="parameters")), as_json)
 
 
 @templates.command("import")
 def import_file(
-    file: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="As ComfyUI saves or exports it; - = stdin."),
-    ],
+    file: Annotated[Path, typer.Argument(help="As ComfyUI saves or exports it; - reads it from a pipe.")],
     name: Annotated[str | None, typer.Option(help="Name of the template; none = that of the file.")] = None,
     title: Annotated[str | None, typer.Option(help="What a person calls it.")] = None,
     bind: Annotated[
@@ -73,11 +70,15 @@ def import_file(
     name = name or _name_of(file)
     body: dict[str, Any] = {"name": name, "workflow": _read(file), "title": title, "bindings": _bindings(bind or [])}
     if dry_run:
-        answer = _asked(url, key, lambda remote: remote.post("templates", body=body, dryRun="true"))
+        answer = _asked(
+            url, key, lambda remote: remote.post("templates", body=body, holding="parameters", dryRun="true")
+        )
     elif replace:
-        answer = _asked(url, key, lambda remote: remote.put("templates", name, body=body), _REPLACING)
+        answer = _asked(
+            url, key, lambda remote: remote.put("templates", name, body=body, holding="parameters"), _REPLACING
+        )
     else:
-        answer = _asked(url, key, lambda remote: remote.post("templates", body=body))
+        answer = _asked(url, key, lambda remote: remote.post("templates", body=body, holding="parameters"))
     _print(answer, as_json)
 
 

@@ -13,6 +13,9 @@ import httpx
 
 TIMEOUT_S: Final = 60.0
 
+PROBLEM: Final = "urn:comfy-relay:problem:"
+"""How the types of all its problems begin."""
+
 Json = dict[str, Any]
 
 
@@ -45,20 +48,26 @@ class Remote:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, *path: str) -> Json:
-        return self._answer("GET", path)
+    def get(self, *path: str, holding: str) -> Json:
+        """The answer, in which there must be something called `holding`; so with `post` and `put`."""
+        return self._answer("GET", path, holding)
 
-    def post(self, *path: str, body: Json, **query: str) -> Json:
-        return self._answer("POST", path, body, query)
+    def post(self, *path: str, body: Json, holding: str, **query: str) -> Json:
+        return self._answer("POST", path, holding, body, query)
 
-    def put(self, *path: str, body: Json) -> Json:
-        return self._answer("PUT", path, body)
+    def put(self, *path: str, body: Json, holding: str) -> Json:
+        return self._answer("PUT", path, holding, body)
 
     def delete(self, *path: str) -> None:
         self._answer("DELETE", path)
 
     def _answer(
-        self, method: str, path: tuple[str, ...], body: Json | None = None, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: tuple[str, ...],
+        holding: str | None = None,
+        body: Json | None = None,
+        query: dict[str, str] | None = None,
     ) -> Json:
         """`path` in its parts, which may hold any character."""
         # Escaped, so that the service is the one to say what is wrong with half a surrogate pair.
@@ -73,7 +82,7 @@ class Remote:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Refusal(_nobody(self._url)) from error
         found = _decoded(answer)
-        if answer.is_success and found is not None:
+        if answer.is_success and found is not None and (holding is None or holding in found):
             return found
         raise _refusal(answer.status_code, found, self._url)
 
@@ -94,9 +103,9 @@ def _decoded(answer: httpx.Response) -> Json | None:
 
 
 def _refusal(status: int, problem: Json | None, url: str) -> Refusal:
-    if problem is None or "title" not in problem:
-        return Refusal(f"{url} answered {status}, which is no answer of a comfy-relay; name another with --url")
+    if problem is None or not str(problem.get("type")).startswith(PROBLEM):
+        return Refusal(f"{url} answered {status}, but not as a comfy-relay does; name another with --url")
     errors = problem.get("errors") or ()
     places = tuple((str(each.get("pointer")), str(each.get("message"))) for each in errors if isinstance(each, dict))
     detail = "" if places else str(problem.get("detail") or "")
-    return Refusal(str(problem["title"]), detail, str(problem.get("code")), places)
+    return Refusal(str(problem.get("title")), detail, str(problem.get("code")), places)

@@ -1,15 +1,15 @@
-"""`comfy-relay templates` as a person runs it: processes against a running service, what they print and how they end."""
+"""`comfy-relay templates` as a person runs it, against a running service: what it prints and how it ends.
+
+Its life is run as processes; the many ways in which it may be refused are asked of the same commands in this process.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -17,63 +17,16 @@ import pytest_asyncio
 from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.comfyui.templates import load_builtin
 from tests.api.standing import standing
+from tests.commands import KEY, ROOT, Person
 from tests.process import free_port
 from tests.service import Service
-from tests.waiting import WITHIN_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ROOT: Final = Path(__file__).parents[1]
-EDITOR_FILE: Final = json.loads((ROOT / "tests/data/editor/txt2img.json").read_text("utf-8"))["file"]
+EDITOR: Final = ROOT / "tests" / "data" / "editor"
+EDITOR_FILE: Final = json.loads((EDITOR / "txt2img.json").read_text("utf-8"))["file"]
+UNKNOWN_FILE: Final = json.loads((EDITOR / "converted_widgets.json").read_text("utf-8"))["file"]
 EXPORT: Final = ROOT / "tests" / "data" / "graphs" / "sd15_txt2img.json"
-KEY: Final = "the right key"
-COMMANDS: Final = "from app.cli_templates import templates; templates(prog_name='comfy-relay templates')"
-"""The commands without the service, which takes seconds to load and none of them needs."""
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A process that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-async def run(*command: str, stdin: bytes = b"", **environment: str) -> Ran:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        cwd=ROOT,
-        env=os.environ | {"TERM": "dumb", "COLUMNS": "200", **environment},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(WITHIN_S):
-        out, err = await process.communicate(stdin)
-    assert process.returncode is not None
-    assert "Traceback" not in err.decode()
-    return Ran(process.returncode, out.decode(), err.decode())
-
-
-class Person:
-    """Somebody with a terminal, a key and a folder of workflows."""
-
-    def __init__(self, api: Service, folder: Path) -> None:
-        self.api, self._folder = api, folder
-
-    async def templates(self, *words: str, stdin: bytes = b"", **environment: str) -> Ran:
-        own = {"COMFY_RELAY_URL": self.api.url, "COMFY_RELAY_KEY": KEY, **environment}
-        return await run("-c", COMMANDS, *words, stdin=stdin, **own)
-
-    def file(self, name: str, content: Any) -> str:
-        path = self._folder / name
-        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        return str(path)
-
-    async def has(self, name: str) -> bool:
-        return (await self.api.http.get(f"/api/templates/{name}")).status_code == 200
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -91,24 +44,23 @@ def person(api: Service, tmp_path: Path) -> Person:
 
 
 async def test_the_commands_are_those_of_comfy_relay(person: Person) -> None:
-    listed = await run("-m", "app.cli", "templates", "list", "--url", person.api.url, "--key", KEY)
+    listed = await person.process("templates", "list", start=("-m", "app.cli"))
 
     names = [line.split()[0] for line in listed.out.splitlines()]
-    assert listed.code == 0
+    assert (listed.code, listed.err) == (0, "")
     assert set(load_builtin()) <= set(names)
-    assert "txt2img" in names
 
 
 async def test_a_file_of_the_editor_is_imported_listed_shown_and_removed(person: Person) -> None:
     file = person.file("My portrait (2).json", EDITOR_FILE)
 
-    made = await person.templates("import", file, "--title", "Portraits")
-    listed = await person.templates("list")
-    shown = await person.templates("show", "my-portrait-2")
-    removed = await person.templates("remove", "my-portrait-2")
+    made = await person.process("import", file, "--title", "Portraits")
+    listed = await person.process("list")
+    shown = await person.process("show", "my-portrait-2")
+    removed = await person.process("remove", "my-portrait-2")
 
     lines = made.out.splitlines()
-    assert (made.code, listed.code, shown.code, removed.code) == (0, 0, 0, 0)
+    assert [(each.code, each.err) for each in (made, listed, shown, removed)] == [(0, "")] * 4
     assert lines[0] == "my-portrait-2 (version 1): Portraits"
     assert any(line.split()[:4] == ["prompt", "string", "->", "6.text"] and "(" in line for line in lines)
     assert any(line.startswith("  note: ") and "choices such as {a|b}" in line for line in lines)
@@ -116,6 +68,13 @@ async def test_a_file_of_the_editor_is_imported_listed_shown_and_removed(person:
     assert shown.out.splitlines()[0] == lines[0]
     assert removed.out == "my-portrait-2 is removed\n"
     assert not await person.has("my-portrait-2")
+
+
+async def test_a_refused_command_ends_with_1_and_says_why_on_stderr(person: Person) -> None:
+    refused = await person.process("show", "nothing")
+
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == "Not found: There is no template 'nothing'.\n"
 
 
 async def test_an_export_is_imported_and_the_template_runs(person: Person) -> None:
@@ -180,7 +139,7 @@ async def test_a_name_that_is_taken_is_told_and_replace_makes_a_new_version(pers
         (["import", "{export}", "--bind", "My Size=5.width"], "--bind My Size: 'My Size' is no camelCase name"),
         (["import", "{list}"], "file: must be a JSON object"),
         (["import", "{circle}"], "file, at /1: nodes '1' → '1' wait for each other in a circle"),
-        (["import", "{unknown}"], "file, at /nodes/0: node '1' ('NoSuchNode') has a class that no backend has"),
+        (["import", "{unknown}"], "file, at /nodes/2: node '3' ('PrimitiveString') has a class that no backend has"),
         (["import", "{half}"], "The body cannot be read"),
         (["show", "nothing"], "There is no template 'nothing'"),
         (["show", "a?b#c%/../x"], "There is no template 'a?b#c%/../x'"),
@@ -192,12 +151,11 @@ async def test_a_name_that_is_taken_is_told_and_replace_makes_a_new_version(pers
 async def test_what_the_service_refuses_is_told_in_the_words_of_the_command_line(
     person: Person, words: list[str], says: str
 ) -> None:
-    unknown = {"id": 1, "type": "NoSuchNode", "mode": 0, "inputs": [], "outputs": [], "widgets_values": []}
     files = {
         "{export}": str(EXPORT),
         "{list}": person.file("list.json", []),
         "{circle}": person.file("circle.json", {"1": {"class_type": "A", "inputs": {"x": ["1", 0]}}}),
-        "{unknown}": person.file("unknown.json", {"nodes": [unknown], "links": [], "version": 0.4}),
+        "{unknown}": person.file("unknown.json", UNKNOWN_FILE),
         "{half}": person.file("half.json", {"1": {"class_type": "A", "inputs": {"x": "\ud800"}}}),
     }
 
@@ -214,7 +172,7 @@ async def test_what_the_service_refuses_is_told_in_the_words_of_the_command_line
         (b"\x89PNG\r\n\x1a\n\0\0", 1, "is no JSON file; in ComfyUI choose"),
         (b"{", 1, "is no JSON file; in ComfyUI choose"),
         (b"[" * 100_000, 1, "is no JSON file; in ComfyUI choose"),
-        (None, 2, "does not exist"),
+        (None, 1, "cannot be read: No such file"),
     ],
     ids=["a picture", "half a file", "too deep", "no file"],
 )
@@ -235,8 +193,8 @@ async def test_a_file_from_a_pipe_with_a_mark_and_odd_numbers_is_read(person: Pe
     graph["6"]["is_changed"] = [float("nan")]
     piped = b"\xef\xbb\xbf" + json.dumps(graph).encode()
 
-    made = await person.templates("import", "-", "--name", "piped", "--dry-run", stdin=piped)
-    unnamed = await person.templates("import", "-", "--dry-run", stdin=piped)
+    made = await person.process("import", "-", "--name", "piped", "--dry-run", stdin=piped)
+    unnamed = await person.templates("import", "-", "--dry-run")
 
     assert (made.code, made.out.splitlines()[0]) == (0, "piped (not stored): piped")
     assert (unnamed.code, unnamed.out) == (2, "")
@@ -292,4 +250,4 @@ async def test_another_program_at_that_address_is_not_taken_for_the_service(
         ran = await person.templates("show", "txt2img", "--url", url)
 
     assert (ran.code, ran.out) == (1, "")
-    assert "no answer of a comfy-relay" in ran.err
+    assert "but not as a comfy-relay does" in ran.err

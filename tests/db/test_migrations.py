@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from app.db import Database, Repository
-from app.db.migration import configuration, current_revision, downgrade, migrate
+from app.db.migration import configuration, current_revision, downgrade, migrate, newest_revision
 from app.db.models import GENERATIONS
 from tests.db.records import added
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 async def inspected(url: str, look: Callable[[sa.Connection], Any]) -> Any:
@@ -50,7 +54,20 @@ async def test_an_empty_database_has_no_revision_and_gets_the_newest(empty_datab
     after = await asyncio.to_thread(current_revision, empty_database_url)
 
     assert before is None
-    assert after == "20261122_library"
+    assert after == newest_revision()
+
+
+def test_the_newest_file_is_the_head_of_the_history() -> None:
+    assert ScriptDirectory.from_config(configuration()).get_heads() == [newest_revision()]
+
+
+def test_a_database_that_is_up_to_date_costs_no_import_of_alembic(migrated_sqlite: Path) -> None:
+    program = (
+        "import sys; from app.db.migration import migrate; "
+        f"migrate('sqlite:///{migrated_sqlite}'); sys.exit('alembic' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 async def test_migrating_again_keeps_what_is_there(database_url: str) -> None:
