@@ -6,12 +6,13 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
+import stamina
 from fastapi import FastAPI
 
 from app.addresses import Allowed
@@ -102,6 +103,9 @@ def create_app(settings: Settings) -> FastAPI:
 FORM_BYTES: Final = 64 * 1024
 """What a form may add to the file it carries: boundaries, headers and small fields."""
 
+START_PATIENCE_S: Final = 15.0
+"""How long a start waits for a database that does not answer."""
+
 SETTLE_S: Final = 1.0
 """How long a start waits for the first server to be heard; one that is switched off is no reason not to start."""
 
@@ -166,7 +170,7 @@ def _intake(stack: AsyncExitStack, engine: _Engine, settings: Settings) -> Uploa
 
 async def _engine(stack: AsyncExitStack, settings: Settings) -> _Engine:
     url = settings.database_url.get_secret_value()
-    await asyncio.to_thread(migrate, url)
+    await _patiently(lambda: asyncio.to_thread(migrate, url))
     database = await stack.enter_async_context(Database(url, timeout_s=settings.database_timeout_s))
     repository = await stack.enter_async_context(Repository(database))
     bus = _bus(settings)
@@ -212,12 +216,21 @@ async def _run(stack: AsyncExitStack, engine: _Engine, hub: StreamHub) -> None:
     await stack.enter_async_context(background(**loops))
     await tracker.wait_started()
     if isinstance(engine.bus, MemoryEventBus):  # Other replicas may have other servers.
-        await engine.repository.release([backend.name for backend in engine.pool.all])
-    await engine.adopter.adopt_all()
-    await dispatcher.look()
+        await _patiently(lambda: engine.repository.release([backend.name for backend in engine.pool.all]))
+    await _patiently(engine.adopter.adopt_all)
+    await _patiently(dispatcher.look)
     await engine.pool.settle(SETTLE_S)
     later = background(dispatch=dispatcher.run(), reconcile=reconciler.run(), adopt=engine.adopter.run())
     await stack.enter_async_context(later)
+
+
+async def _patiently(work: Callable[[], Awaitable[object]]) -> None:
+    """Do it again while the database does not answer: it may be started at the same time, or be busy."""
+    async for attempt in stamina.retry_context(
+        on=DatabaseUnavailable, attempts=None, timeout=START_PATIENCE_S, wait_max=2
+    ):
+        with attempt:
+            await work()
 
 
 def _bus(settings: Settings) -> MemoryEventBus | RedisEventBus:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 from app.comfyui.simulator import Simulator, SimulatorOptions
@@ -37,6 +38,11 @@ __all__ = [
     "s3_endpoint",
     "sqlite_url",
 ]
+
+
+# The same examples every time: what one run found, the next one finds. `TEST_EXPLORE=1` looks for new ones.
+hypothesis.settings.register_profile("suite", derandomize=not os.environ.get("TEST_EXPLORE"), deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

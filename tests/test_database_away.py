@@ -11,7 +11,7 @@ from app.comfyui.simulator import Simulator, SimulatorOptions
 from tests.conftest import MakeSettings
 from tests.faults.moments import MOMENTS, Moment
 from tests.faults.watcher import watch_like_a_browser
-from tests.outage import wire_to
+from tests.outage import Wire, wire_to
 from tests.service import TERMINAL, Service
 
 SHORT_S = 3.0
@@ -53,6 +53,14 @@ async def test_a_database_that_is_away_at_any_moment_changes_nothing_but_the_tim
     assert [event["type"] for event in seen if event["type"] in TERMINAL] == ["complete"]
 
 
+async def mend_later(wire: Wire, port: int, service: Service) -> str:
+    """Put the wire back after a while; tells what the service did by then."""
+    await asyncio.sleep(SHORT_S)
+    found = "started" if service.server.started else "waiting"
+    await wire.mend(port)
+    return found
+
+
 @pytest.mark.timeout(90)
 async def test_ten_seconds_without_a_database_are_told_and_got_over_without_a_restart(
     make_settings: MakeSettings, postgres_url: str
@@ -81,3 +89,20 @@ async def test_ten_seconds_without_a_database_are_told_and_got_over_without_a_re
     assert {record["status"] for record in [*records, after]} == {"succeeded"}
     assert set(comfy.executions.values()) == {1}
     assert len(comfy.executions) == 9
+
+
+async def test_a_service_that_starts_before_its_database_waits_for_it(
+    make_settings: MakeSettings, postgres_url: str
+) -> None:
+    async with Simulator(SimulatorOptions(step_s=0.01)) as comfy, wire_to(postgres_url) as wire:
+        service = Service(make_settings(comfyui_urls={"gpu-0": comfy.url}, database_url=wire.url))
+        port = wire.port
+        await wire.cut()
+
+        async with asyncio.TaskGroup() as group:
+            mending = group.create_task(mend_later(wire, port, service))
+            async with service as api:
+                record = await api.finished((await api.generate(**REQUEST))["id"])
+
+    assert mending.result() == "waiting"
+    assert record["status"] == "succeeded"
