@@ -77,7 +77,7 @@ class GenerationCreate(Wire):
     keep_temporary: bool | None = Field(
         default=None,
         strict=True,
-        description="keep temporary files (of `PreviewImage` and the like), too; default: only where nothing else is saved",
+        description="keep temporary files (`PreviewImage`), too; default: only where nothing else is saved",
     )
     force: bool | None = Field(
         default=None, strict=True, description="run even if ComfyUI would answer from its cache; default false"
