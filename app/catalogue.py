@@ -6,6 +6,7 @@ a caller's own change only by a new version, so what is kept here never goes sta
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections import OrderedDict
@@ -34,6 +35,9 @@ UNNAMED: Final = "unnamed"
 
 MAX_LISTED: Final = 1000
 _MAX_KEPT: Final = 500
+_TRIES: Final = 20
+"""Of a new version: as many callers may replace one template at the same time on different replicas."""
+
 _NAME: Final = re.compile(NAME)
 
 
@@ -89,11 +93,17 @@ class Catalogue:
         """A template of a caller's own. Raises TemplateExists, BuiltInTemplate, TemplateError."""
         if await self.find(name) is not None:
             raise TemplateExists(name)
-        return await self._store(name, definition, workflow)
+        try:
+            return await self._store(name, definition, workflow, is_new=True)
+        except AlreadyRecorded as error:  # Somebody took the name between the two.
+            raise TemplateExists(name) from error
 
     async def replace(self, name: str, definition: Definition, workflow: Mapping[str, Any]) -> Known:
         """A new version of a caller's own template. Raises NotFound, BuiltInTemplate, TemplateError."""
         await self.own(name)
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(AlreadyRecorded):  # Somebody else made a version; ours comes after it.
+                return await self._store(name, definition, workflow)
         return await self._store(name, definition, workflow)
 
     async def remove(self, name: str) -> None:
@@ -114,15 +124,14 @@ class Catalogue:
     def _shipped(self, name: str) -> Template | None:
         return self._builtin.get(name) or self._aliases.get(name)
 
-    async def _store(self, name: str, definition: Definition, workflow: Mapping[str, Any]) -> Known:
+    async def _store(
+        self, name: str, definition: Definition, workflow: Mapping[str, Any], *, is_new: bool = False
+    ) -> Known:
         if self._shipped(name) is not None:
             raise BuiltInTemplate(name)
         raw: dict[str, Any] = msgspec.to_builtins(definition)
         build_template(name, workflow, raw)  # Nothing is stored that could not be read again.
-        try:
-            stored = await self._shelf.add(name, raw, workflow, now=clock.now())
-        except AlreadyRecorded as error:
-            raise TemplateExists(name) from error
+        stored = await self._shelf.add(name, raw, workflow, now=clock.now(), is_new=is_new)
         known = self._built(stored)
         if known is None:
             raise NotFound("template", name)

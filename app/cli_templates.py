@@ -69,16 +69,15 @@ def import_file(
     """Make a template of a workflow file, and show the parameters found in it."""
     name = name or _name_of(file)
     body: dict[str, Any] = {"name": name, "workflow": _read(file), "title": title, "bindings": _bindings(bind or [])}
-    if dry_run:
-        answer = _asked(
-            url, key, lambda remote: remote.post("templates", body=body, holding="parameters", dryRun="true")
-        )
-    elif replace:
-        answer = _asked(
-            url, key, lambda remote: remote.put("templates", name, body=body, holding="parameters"), _REPLACING
-        )
-    else:
-        answer = _asked(url, key, lambda remote: remote.post("templates", body=body, holding="parameters"))
+
+    def ask(remote: Remote) -> dict[str, Any]:
+        if dry_run:
+            return remote.post("templates", body=body, holding="parameters", dryRun="true")
+        if replace:
+            return remote.put("templates", name, body=body, holding="parameters")
+        return remote.post("templates", body=body, holding="parameters")
+
+    answer = _asked(url, key, ask, _REPLACING if replace else _REMEDIES)
     _print(answer, as_json)
 
 

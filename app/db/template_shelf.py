@@ -35,7 +35,10 @@ _ALL: Final = (
 )
 _NAME: Final = sa.bindparam("value", type_=_C.name.type)
 _VERSION: Final = sa.select(sa.func.max(_C.version)).where(_C.name == _NAME, _C.removed_at.is_(None))
-_LAST_VERSION: Final = sa.select(sa.func.max(_C.version)).where(_C.name == _NAME)
+# Both in one statement: between two of them another replica may commit.
+_VERSIONS: Final = sa.select(
+    sa.func.max(_C.version), sa.func.max(sa.case((_C.removed_at.is_(None), _C.version)))
+).where(_C.name == _NAME)
 _ONE: Final = sa.select(*_FIELDS).where(_C.name == _NAME, _C.version == sa.bindparam("number", type_=sa.BigInteger))
 _REMOVE: Final = (
     sa.update(TEMPLATES)
@@ -79,21 +82,33 @@ class TemplateShelf:
         return tuple(StoredTemplate(*row) for row in rows)
 
     async def add(
-        self, name: str, definition: Mapping[str, Any], workflow: Mapping[str, Any], *, now: float
+        self,
+        name: str,
+        definition: Mapping[str, Any],
+        workflow: Mapping[str, Any],
+        *,
+        now: float,
+        is_new: bool = False,
     ) -> StoredTemplate:
-        """The next version, in force from now on. Raises `AlreadyRecorded` if somebody was faster."""
+        """The next version, in force from now on. Raises `AlreadyRecorded` if somebody was faster, and with `is_new`
+        if there is a version in force.
+        """
+        contents = {"created_at": now, "definition": dict(definition), "workflow": dict(workflow)}
 
-        def insert(connection: sa.Connection) -> int:
-            last = connection.execute(_LAST_VERSION, {"value": name}).scalar()
-            values = {"name": name, "version": (last or 0) + 1, "created_at": now}
-            contents = {"definition": dict(definition), "workflow": dict(workflow)}
-            connection.execute(sa.insert(TEMPLATES), values | contents)
-            return (last or 0) + 1
+        def insert(connection: sa.Connection) -> int | None:
+            last, in_force = connection.execute(_VERSIONS, {"value": name}).one()
+            if is_new and in_force is not None:
+                return None
+            number = int(last or 0) + 1
+            connection.execute(sa.insert(TEMPLATES), {"name": name, "version": number, **contents})
+            return number
 
         try:
             version = await self._database.write(insert)
         except DatabaseRefused as error:
             raise AlreadyRecorded(name) from error
+        if version is None:
+            raise AlreadyRecorded(name)
         return StoredTemplate(name, version, now, definition, workflow)
 
     async def remove(self, name: str, *, now: float) -> bool:

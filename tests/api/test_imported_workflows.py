@@ -6,6 +6,7 @@ in `imported`.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -195,3 +196,15 @@ async def test_a_model_nobody_has_is_told_and_a_checkpoint_is_replaced(bare: Ser
     assert pointers == {"/lora", "/lora2", "/lora3", "/vae"}
     assert record["status"] == "succeeded"
     assert record["params"]["model"] in offered
+
+
+async def test_a_name_goes_to_one_of_many_who_ask_for_it_at_the_same_time(bare: Service) -> None:
+    body = {"name": "wanted", "workflow": GRAPHS["sd15_txt2img"]}
+
+    answers = await asyncio.gather(*(bare.http.post("/api/templates", json=body) for _ in range(6)))
+    replaced = await asyncio.gather(*(bare.http.put("/api/templates/wanted", json=body) for _ in range(6)))
+
+    refused = [each for each in answers if each.status_code != 201]
+    assert [each.json()["version"] for each in answers if each.status_code == 201] == [1]
+    assert all(problem(each, 409, "template_exists") for each in refused)
+    assert sorted(each.json()["version"] for each in replaced) == [2, 3, 4, 5, 6, 7]

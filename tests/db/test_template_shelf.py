@@ -105,6 +105,30 @@ async def test_a_name_that_is_used_again_goes_on_counting(shelf: TemplateShelf) 
     assert await shelf.get("mine", 1) == first
 
 
+async def test_a_new_template_is_only_made_where_none_is_in_force(shelf: TemplateShelf) -> None:
+    first = await shelf.add("mine", DEFINITION, WORKFLOW, now=CREATED_AT, is_new=True)
+
+    with pytest.raises(AlreadyRecorded):
+        await shelf.add("mine", DEFINITION, {}, now=CREATED_AT, is_new=True)
+    in_force = await shelf.all(9)
+    await shelf.remove("mine", now=CREATED_AT)
+    anew = await shelf.add("mine", DEFINITION, WORKFLOW, now=CREATED_AT, is_new=True)
+
+    assert (first.version, anew.version) == (1, 2)
+    assert in_force == (first,)
+
+
+async def test_of_many_who_make_a_template_of_the_same_name_one_does(shelf: TemplateShelf) -> None:
+    makings = (shelf.add("mine", {"title": f"{n}"}, {}, now=CREATED_AT, is_new=True) for n in range(8))
+
+    results = await asyncio.gather(*makings, return_exceptions=True)
+
+    (kept,) = await shelf.all(9)
+    assert [each for each in results if isinstance(each, StoredTemplate)] == [kept]
+    assert kept.version == 1
+    assert all(isinstance(each, StoredTemplate | AlreadyRecorded) for each in results)
+
+
 async def test_writers_at_the_same_time_never_share_a_version(shelf: TemplateShelf) -> None:
     results = await asyncio.gather(*(added(shelf, title=f"{each}") for each in range(8)), return_exceptions=True)
 
