@@ -1,22 +1,20 @@
-"""The commands: serve, demo, simulator, templates, db upgrade."""
+"""The commands: serve, demo, simulator, templates, db upgrade.
+
+Each imports what it needs when it runs: the whole service takes seconds to import, and `templates` needs none of it.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import uvloop
-from pydantic import ValidationError
 
-from app import logs, serving
 from app.cli_templates import templates
-from app.comfyui.simulator import Dialect, SimulatorOptions
-from app.comfyui.simulator import serve as serve_simulator
-from app.db.errors import DatabaseError
-from app.db.migration import current_revision, migrate
-from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 main = typer.Typer(
     name="comfy-relay",
@@ -29,6 +27,9 @@ db = typer.Typer(help="The database.", no_args_is_help=True)
 main.add_typer(db, name="db")
 main.add_typer(templates, name="templates")
 
+Dialect = Literal["modern", "progress_only", "state_only", "legacy"]
+"""Those of the simulator, by name."""
+
 Host = Annotated[str | None, typer.Option(help="Address to listen on; COMFY_RELAY_HOST.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 = any free one; COMFY_RELAY_PORT.")]
 
@@ -36,6 +37,10 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 = any free 
 @main.command()
 def serve(host: Host = None, port: Port = None) -> None:
     """Run the service in front of the ComfyUI servers in COMFY_RELAY_COMFYUI_URLS."""
+    import uvloop
+
+    from app import serving
+
     uvloop.run(serving.serve(_settings(host=host, port=port)))
 
 
@@ -46,6 +51,10 @@ def demo(
     step_s: Annotated[float, typer.Option(min=0, help="Seconds of one simulated sampling step.")] = 0.15,
 ) -> None:
     """Run the service with an embedded ComfyUI simulator: no GPU, no models, real pictures of a kind."""
+    import uvloop
+
+    from app import serving
+
     uvloop.run(serving.demo(_settings(host=host, port=port), step_s=step_s))
 
 
@@ -54,14 +63,20 @@ def simulator(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on, 0 = any free one.")] = 8188,
     step_s: Annotated[float, typer.Option(min=0, help="Seconds of one sampling step.")] = 0.15,
-    dialect: Annotated[Dialect, typer.Option(help="How progress is told.")] = Dialect.MODERN,
+    dialect: Annotated[Dialect, typer.Option(help="How progress is told.")] = "modern",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of its files; none = a temporary one.")] = None,
 ) -> None:
     """Run only the ComfyUI simulator."""
+    import uvloop
+
+    from app import logs
+    from app.comfyui import simulator as comfyui
+
     logs.configure("INFO", "text")
-    options = SimulatorOptions(host=host, port=port, step_s=step_s, dialect=dialect, data_dir=data_dir)
+    told = comfyui.Dialect(dialect)
+    options = comfyui.SimulatorOptions(host=host, port=port, step_s=step_s, dialect=told, data_dir=data_dir)
     try:
-        uvloop.run(serve_simulator(options))
+        uvloop.run(comfyui.serve(options))
     except OSError as error:
         raise SystemExit(f"cannot listen on {host}:{port} ({error.strerror}); try another --port") from error
 
@@ -69,6 +84,9 @@ def simulator(
 @db.command()
 def upgrade() -> None:
     """Bring the database to the newest schema. `serve` does this by itself."""
+    from app.db.errors import DatabaseError
+    from app.db.migration import current_revision, migrate
+
     url = _settings().database_url.get_secret_value()
     try:
         migrate(url)
@@ -79,6 +97,11 @@ def upgrade() -> None:
 
 def _settings(**given: Any) -> Settings:
     """The settings, with a command's own flags on top; nonsense ends the command, naming each variable."""
+    from pydantic import ValidationError
+
+    from app import logs
+    from app.settings import Settings
+
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:

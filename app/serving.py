@@ -17,7 +17,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.streams import ServerSend
-from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.db.engine import Database
 from app.db.errors import DatabaseError
 from app.local_storage import LocalStorage
@@ -130,6 +129,8 @@ def _bound(settings: Settings) -> socket.socket:
 
 async def demo(settings: Settings, *, step_s: float = 0.15) -> None:
     """The service in front of a simulator of its own, which draws labelled pictures and takes its time."""
+    from app.comfyui.simulator import Simulator, SimulatorOptions  # noqa: PLC0415 - 5 MB that only the demo needs
+
     folder = Path(settings.data_dir) / "simulator"
     async with Simulator(SimulatorOptions(step_s=step_s, data_dir=folder)) as comfy:
         await serve(settings.model_copy(update={"comfyui_urls": {"simulator": comfy.url}}))

@@ -25,6 +25,7 @@ _MAX_NAMED_IN_CYCLE: Final = 10
 _NO_MISTAKE: Final = object()
 _WRAPPERS: Final = ("prompt", "workflow", "output")
 _EXPORT: Final = "in ComfyUI choose Workflow > Export (API) and send that file"
+_EDITOR: Final = f"{_EXPORT}, or make a template of this one"
 
 
 class Link(NamedTuple):
@@ -63,13 +64,13 @@ def _wrong_format(raw: dict[str, Json]) -> Problem | None:
     if not raw:
         return Problem("", f"the workflow has no nodes; {_EXPORT}")
     if isinstance(raw.get("nodes"), list):
-        return Problem("", f"this is the format the ComfyUI editor saves, which cannot be run; {_EXPORT}")
+        return Problem("", f"this is the format the ComfyUI editor saves, which cannot be run; {_EDITOR}")
     for key in _WRAPPERS:
         inner = raw.get(key)
         if not isinstance(inner, dict) or "class_type" in inner:
             continue
         if isinstance(inner.get("nodes"), list):
-            return Problem(pointer(key), f"this is the format the ComfyUI editor saves, which cannot be run; {_EXPORT}")
+            return Problem(pointer(key), f"this is the format the ComfyUI editor saves, which cannot be run; {_EDITOR}")
         if any(isinstance(node, dict) and "class_type" in node for node in inner.values()):
             return Problem(pointer(key), f'the graph is wrapped in "{key}"; send the inner object by itself')
     return None
