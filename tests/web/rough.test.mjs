@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ComfyRelay } from "comfy-relay";
-import { BRISK, isStream, recorded, serve, soon, types } from "./harness.mjs";
+import { BRISK, isStream, recorded, serve, soon, types, until } from "./harness.mjs";
 
 const MINE = "11111111-1111-4111-8111-111111111111";
 
@@ -73,6 +73,10 @@ for (const [name, text] of [
   ["after a byte order mark", `\ufeff${WHOLE}`],
   ["without a space after the colon", WHOLE.replaceAll(": ", ":")],
   ["with fields nobody knows", `hello\nevent: message\nfoo: bar\n${WHOLE}`],
+  [
+    "in several lines of data that end as in Windows",
+    WHOLE.replaceAll(',"step"', ',\ndata: "step"').replaceAll("\n", "\r\n"),
+  ],
   ["in several lines of data", WHOLE.replaceAll(',"step"', ',\ndata: "step"')],
 ]) {
   for (const size of [1, 2, 7, 100_000]) {
@@ -174,4 +178,19 @@ test("a stream that cannot be read is polled around", async (t) => {
 
   handle.close();
   assert.ok(!types(events).includes("complete"));
+});
+
+test("a stream that is left open after the end is closed from here", async (t) => {
+  let isClosed = false;
+  const url = await serve(t, (request, response) => {
+    const type = isStream(request.url) ? "text/event-stream" : "application/json";
+    response.writeHead(200, { "Content-Type": type });
+    if (!isStream(request.url)) return response.end(JSON.stringify(RECORD));
+    response.on("close", () => (isClosed = true));
+    return response.write(frame(moment("connected")) + frame(END));
+  });
+
+  await soon(new ComfyRelay({ baseUrl: url }).follow(MINE).done);
+
+  await until(() => isClosed, "the stream is closed");
 });
