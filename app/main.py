@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from app.addresses import Allowed
 from app.adopting import Adopter
-from app.api import backends, events, generations, health, openapi, outputs, projects, templates, uploads
+from app.api import backends, events, generations, health, openapi, outputs, pages, projects, templates, uploads
 from app.api import errors as api_errors
 from app.api.dependencies import Services
 from app.api.links import Links
@@ -91,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for module in (generations, events, outputs, uploads, templates, backends, projects, health):
         app.include_router(module.router)
+    app.include_router(pages.routes(pages.load()))
     app.openapi = lambda: openapi.document(app, builtin)  # type: ignore[method-assign]
     api_errors.install(app, {DatabaseUnavailable: "database", BusUnavailable: "event bus"})
     app.add_middleware(CamelQuery)

@@ -16,7 +16,7 @@ from tests.process import KillableService, free_port
 from tests.service import TERMINAL, Service
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("strike", STRIKES, ids=lambda strike: strike.name.replace(" ", "-"))
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.name.replace(" ", "-"))
 async def test_a_fault_at_any_moment_changes_nothing_but_the_time(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from app.api.dependencies import ServicesDep
 from app.api.metrics import exposition
@@ -40,9 +40,3 @@ async def metrics(services: ServicesDep) -> Response:
     """Figures for Prometheus."""
     body, content_type = exposition(services.health, len(services.hub))
     return Response(body, headers={"Content-Type": content_type})
-
-
-@router.get("/", include_in_schema=False)
-async def index() -> Response:
-    """The documentation, which can try every route."""
-    return RedirectResponse("/docs")

@@ -106,13 +106,6 @@ async def test_the_figures_can_be_read_and_move(api: Service, comfy: Simulator) 
     assert after["comfy_relay_frames_total"] > during["comfy_relay_frames_total"]
 
 
-async def test_the_first_page_leads_to_the_documentation(api: Service) -> None:
-    answer = await api.http.get("/", follow_redirects=True)
-
-    assert answer.status_code == 200
-    assert "/openapi.json" in answer.text
-
-
 async def test_head_works_for_probes(api: Service) -> None:
     await api.finished((await api.generate(**QUICK))["id"])
 
