@@ -13,7 +13,6 @@ from app.settings import Settings
 from tests.service import Service
 from tests.waiting import WITHIN_S
 
-
 START_WITHIN_S = 60.0
 """How long a start may take on a machine that is busy with other tests: it is mostly imports."""
 

@@ -27,7 +27,8 @@ PING: Final = b": ping\n\n"
 SERVER_SEND: Final = "comfy-relay.send"
 """Where a request's scope holds the server's own `send`."""
 
-HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Connection": "keep-alive"}
+# `no-transform`: a proxy that compresses (Next.js does) holds events back until it has enough of them.
+HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", "Connection": "keep-alive"}
 
 SHUTDOWN_CHECK_S: Final = 0.5
 """How often the end of the server is looked for; uvicorn tells nobody."""

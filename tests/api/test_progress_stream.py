@@ -36,7 +36,7 @@ async def test_it_comes_with_the_headers_proxies_need(api: Service, comfy: Simul
         opening = await anext(stream.aiter_raw())
 
     assert headers["content-type"].startswith("text/event-stream")
-    assert headers["cache-control"] == "no-store"
+    assert headers["cache-control"] == "no-store, no-transform"
     assert headers["x-accel-buffering"] == "no"
     assert opening.startswith(b"retry: 2000\nid: ")
     assert b"\nevent:" not in opening
