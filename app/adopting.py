@@ -20,6 +20,7 @@ from app.comfyui import workflow as workflows
 from app.db.errors import DatabaseUnavailable
 from app.db.repository import Repository
 from app.jobs import Job
+from app.observations import Absent
 from app.recording import STAMP_INTERVAL_S
 from app.records import Generation
 from app.timing import kind_of
@@ -64,10 +65,16 @@ class Adopter:
                 log.info("orphans were not looked for", extra={"action": "adopt", "cause": str(error)})
 
     async def adopt(self, record: Generation) -> Job | None:
-        """Follow a claimed generation from now on; None when it cannot be, or somebody else was faster."""
+        """Follow a claimed generation from now on; None when somebody else was faster.
+
+        One whose server is not in the settings any more goes back to the queue: None as well.
+        """
         if (job := self._tracker.find(record.prompt_id)) is not None:
             return job
         backend, workflow = self._pool.get(record.backend), await self._repository.workflow(record.id)
+        if backend is None:
+            log.warning("its server is not in the settings", extra={"action": "adopt", "generation_id": record.id})
+            await self._tracker.conclude(record, Absent())
         if backend is None or workflow is None:
             return None
         ours = msgspec.structs.replace(record, owner=self._owner, version=record.version + 1)

@@ -55,6 +55,7 @@ class Backend:
 
     `is_up`: it answered lately, over the socket or HTTP. `last_error` is one sentence without an address.
     `unheard_since`: when its socket was lost, or the server came up without one (monotonic seconds).
+    `given_up`: prompts that went to another server because this one was away; it must not run them when it is back.
     """
 
     def __init__(self, client: ComfyClient, listener: Listener, max_in_flight: int | None) -> None:
@@ -73,6 +74,8 @@ class Backend:
         self._mute_client_id = str(uuid.uuid4())
         self._accepted_at: float | None = None
         self.unheard_since = float("-inf")
+        self._down_since = time.monotonic()
+        self.given_up: set[str] = set()
         self._stuck_prompt_id: str | None = None
         self.awake = asyncio.Event()
 
@@ -104,6 +107,10 @@ class Backend:
     def is_worth_a_wait(self) -> bool:
         """Whether the socket that would tell of a prompt is away, and likely to be back in a moment."""
         return self.listener.client_id is None and time.monotonic() - self.unheard_since < SOCKET_GRACE_S
+
+    def away_s(self, now: float) -> float:
+        """For how long it has been out of reach, at `now` in monotonic seconds."""
+        return 0.0 if self.is_up else now - self._down_since
 
     @property
     def depth(self) -> int:
@@ -143,6 +150,7 @@ class Backend:
         """A request found nobody there; the next probe or a living socket brings it back."""
         if self.is_up:
             log.warning("backend is down", extra={"action": "backend_down", "backend": self.name})
+            self._down_since = time.monotonic()
         self.is_up, self.last_error = False, str(error)
 
     async def probe(self) -> None:

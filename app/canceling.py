@@ -42,6 +42,17 @@ async def free_backend(backend: Backend, prompt_id: str, patience_s: float) -> N
         backend.is_stuck_with(prompt_id)
 
 
+async def clear(backend: Backend) -> None:
+    """A backend is back: take away what went to another one meanwhile."""
+    while backend.given_up and backend.is_up:
+        prompt_id = next(iter(backend.given_up))
+        await _cancel(backend, prompt_id)
+        if await _has(backend, prompt_id):
+            await asyncio.sleep(RETRY_S)
+        else:
+            backend.given_up.discard(prompt_id)
+
+
 async def free_memory(backend: Backend) -> None:
     """After a prompt ran out of memory: unload the models, so that the next one does not inherit the shortage."""
     try:

@@ -50,6 +50,7 @@ class Job:
     is_submitting: bool = False
     write_at: float | None = None
     is_being_canceled: bool = False
+    is_given_up: bool = False
     has_turned: asyncio.Event = field(default_factory=asyncio.Event)
     has_other_id: asyncio.Event = field(default_factory=asyncio.Event)
     mailbox: Mailbox[Observation] = field(default_factory=lambda: Mailbox(_slot_of, MAX_WAITING))

@@ -26,6 +26,7 @@ from app.comfyui.workflow import Plan
 from app.events import Event, OutputReady, Progressed, StatusChanged
 from app.hearing import ending, hear, running
 from app.observations import (
+    Absent,
     Accepted,
     CancelRequested,
     Command,
@@ -104,7 +105,7 @@ def _fold(state: State, seen: Observation, at: float, limits: Limits) -> tuple[S
         case _ if state.record.status is Status.PENDING and state.record.backend is None:
             # A late word about an attempt that was given up: believed, it would leave a running row without an owner.
             return state, NOTHING
-        case Accepted() | Unanswered() | Polled() | Missing():
+        case Accepted() | Unanswered() | Polled() | Missing() | Absent():
             return _fold_submission(state, seen, at, limits)
         case _:
             return hear(state, seen, at)
@@ -141,6 +142,8 @@ def _fold_submission(state: State, seen: Submission, at: float, limits: Limits) 
             return replace(state, is_unanswered=True), NOTHING
         case Missing():
             return _missing(state, at, limits)
+        case Absent():
+            return _given_up(state, at, limits, "went away with")
         case _:
             assert_never(seen)
 
@@ -180,12 +183,20 @@ def _missing(state: State, at: float, limits: Limits) -> tuple[State, Effects]:
         return replace(state, missing_since=at), NOTHING
     if at - state.missing_since < limits.lost_grace_s:
         return state, NOTHING
+    return _given_up(state, at, limits, "lost")
+
+
+def _given_up(state: State, at: float, limits: Limits, deed: str) -> tuple[State, Effects]:
+    """The attempt is over without an end: another one, if there are any left. `deed` is what the server did with it."""
+    record = state.record
+    if record.status is Status.CANCELING:
+        return state, Effects(ended(Status.CANCELED, at))
     # One that never reached the server has not been lost by it: trying elsewhere costs no attempt. One that was posted
     # without an answer may have been what ended the server.
     was_there = record.status is not Status.PENDING or state.is_unanswered
     if was_there and record.attempt >= limits.max_attempts:
         times = counted(record.attempt, "time")
-        lost = Failure(ErrorCode.LOST_BY_BACKEND, f"ComfyUI lost the prompt {times}; was it restarted?")
+        lost = Failure(ErrorCode.LOST_BY_BACKEND, f"ComfyUI {deed} the prompt {times}; was it restarted?")
         return state, Effects(ended(Status.FAILED, at, error=lost))
     return _again(state, record.attempt + was_there)
 

@@ -192,8 +192,14 @@ async def _engine(stack: AsyncExitStack, settings: Settings) -> _Engine:
     dispatcher = Dispatcher(repository, pool, tracker, owner, placer=Placer(storage))
     adopter = Adopter(repository, pool, tracker, owner=owner, is_alone=settings.redis_url is None)
     expirer = Expirer(repository, tracker, stall_timeout_s=settings.stall_timeout_s)
-    silence_s, poll_interval_s = settings.silence_s, settings.poll_interval_s
-    reconciler = Reconciler(pool, tracker, expirer, silence_s=silence_s, poll_interval_s=poll_interval_s)
+    reconciler = Reconciler(
+        pool,
+        tracker,
+        expirer,
+        silence_s=settings.silence_s,
+        poll_interval_s=settings.poll_interval_s,
+        away_timeout_s=settings.away_timeout_s,
+    )
     return _Engine(database, repository, bus, storage, learner, tracker, pool, dispatcher, adopter, reconciler)
 
 
@@ -201,7 +207,8 @@ async def _run(stack: AsyncExitStack, engine: _Engine, hub: StreamHub) -> None:
     """Connect the parts that wake each other, and run their loops until the stack is closed."""
     tracker, dispatcher, reconciler = engine.tracker, engine.dispatcher, engine.reconciler
 
-    def up(_: Backend) -> None:
+    def up(backend: Backend) -> None:
+        tracker.came_up(backend)
         dispatcher.wake()
         reconciler.wake()
 

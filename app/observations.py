@@ -67,6 +67,11 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """Its server has been out of reach for too long, or is none of ours any more: whatever it has is given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """The caller no longer wants it."""
 
@@ -94,7 +99,7 @@ class GaveUp:
     failure: Failure
 
 
-Submission: TypeAlias = Accepted | Unanswered | Polled | Missing
+Submission: TypeAlias = Accepted | Unanswered | Polled | Missing | Absent
 """Where a prompt that was claimed for a backend stands there."""
 
 Command: TypeAlias = Refused | Positioned | CancelRequested | Delivered | Finished | GaveUp

@@ -19,13 +19,17 @@ from app.db.errors import DatabaseUnavailable
 from app.expiring import Expirer
 from app.jobs import Job
 from app.observations import Missing, Place, Polled
+from app.records import Status
 from app.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """`silence_s`: how long a prompt may say nothing; `poll_interval_s`: how often silent ones are asked about."""
+    """`silence_s`: how long a prompt may say nothing; `poll_interval_s`: how often silent ones are asked about.
+
+    `away_timeout_s`: how long a server may be out of reach until its prompts go to others.
+    """
 
     def __init__(
         self,
@@ -35,10 +39,12 @@ class Reconciler:
         *,
         silence_s: float,
         poll_interval_s: float,
+        away_timeout_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool, self._tracker, self._expirer = pool, tracker, expirer
         self._silence_s, self._poll_interval_s, self._monotonic = silence_s, poll_interval_s, monotonic
+        self._away_timeout_s = away_timeout_s
         self._awake = asyncio.Event()
 
     def wake(self) -> None:
@@ -66,10 +72,21 @@ class Reconciler:
         for backend in self._pool.all:
             if backend.is_deaf(self._monotonic()):
                 backend.listener.replace("deaf: a prompt was taken and not a word was heard")
+            if backend.away_s(self._monotonic()) > self._away_timeout_s:
+                self._move(backend)
         async with asyncio.TaskGroup() as group:
             for backend in self._pool.all:
                 if silent := self._silent(backend):
                     group.create_task(self._ask(backend, silent), name=f"poll {backend.name}")
+
+    def _move(self, backend: Backend) -> None:
+        """Give what an absent server has to others that could run it; what only it could run waits for it."""
+        others = [each for each in self._pool.all if each.is_healthy]
+        for job in self._tracker.jobs:
+            able = job.record.able
+            has_other = any(able is None or f",{each.name}," in able for each in others)
+            if job.backend is backend and not job.is_submitting and (has_other or _is_canceling(job)):
+                self._tracker.give_up_on(job)
 
     def _silent(self, backend: Backend) -> list[Job]:
         heard_before = self._monotonic() - self._silence_s
@@ -97,3 +114,7 @@ class Reconciler:
             self._tracker.offer(job, Polled(Place.HISTORY))
         else:
             self._tracker.offer(job, Missing())
+
+
+def _is_canceling(job: Job) -> bool:
+    return job.record.status is Status.CANCELING

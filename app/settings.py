@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     stuck_after_s: float = Field(
         default=30, gt=0, description="seconds ComfyUI may hold on to a prompt that was given up before it gets no more"
     )
+    away_timeout_s: float = Field(
+        default=120,
+        gt=0,
+        description="seconds a ComfyUI may be out of reach before its prompts go to another one that could run them",
+    )
     lost_grace_s: float = Field(
         default=3, ge=0, le=3600, description="seconds a prompt must be in neither queue nor history to count as lost"
     )

@@ -34,6 +34,7 @@ EACH: dict[str, tuple[str, Any]] = {
     "silence_s": ("0.5", 0.5),
     "stall_timeout_s": ("60", 60),
     "stuck_after_s": ("0.5", 0.5),
+    "away_timeout_s": ("0.5", 0.5),
     "lost_grace_s": ("0", 0),
     "connect_timeout_s": ("1", 1),
     "request_timeout_s": ("1", 1),
