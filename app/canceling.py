@@ -45,12 +45,11 @@ async def free_backend(backend: Backend, prompt_id: str, patience_s: float) -> N
 async def clear(backend: Backend) -> None:
     """A backend is back: take away what went to another one meanwhile."""
     while backend.given_up and backend.is_up:
-        prompt_id = next(iter(backend.given_up))
-        await _cancel(backend, prompt_id)
-        if await _has(backend, prompt_id):
-            await asyncio.sleep(RETRY_S)
-        else:
-            backend.given_up.discard(prompt_id)
+        for prompt_id in tuple(backend.given_up):
+            await _cancel(backend, prompt_id)
+            if not await _has(backend, prompt_id):
+                backend.given_up.discard(prompt_id)
+        await asyncio.sleep(RETRY_S)
 
 
 async def free_memory(backend: Backend) -> None:
