@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import msgspec
 
@@ -23,6 +23,10 @@ from app.comfyui.template_files import Definition
 from app.comfyui.templates import Template, TemplateError, build_template
 from app.errors import InvalidRequest, NoBackend, Problem
 from app.offers import Offers
+from app.requests import RESERVED
+
+MAX_DOUBTS: Final = 5
+"""How many reasons why no server could run a new template are told; one is enough to act on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +67,30 @@ class Authoring:
         """
         try:
             # Up to a second for a file of ten thousand nodes, which nobody else shall wait for.
-            return await asyncio.to_thread(_drafted, source, await self._definitions())
+            draft = await asyncio.to_thread(_drafted, source, await self._definitions())
         except CorrectionError as error:
             raise _invalid("/bindings", error) from error
         except InvalidInputError as error:
             raise _invalid("/workflow", error) from error
+        judgement = await self._offers.judged(workflows.parse(draft.workflow))
+        notes = [f"no server could run it now: {each.sentence}" for each in judgement.findings[:MAX_DOUBTS]]
+        return replace(draft, notes=(*draft.notes, *notes))
 
     async def create(self, source: Source) -> tuple[Known, Draft]:
         """Raises as `draft`, TemplateExists, BuiltInTemplate."""
         draft = await self.draft(source)
         return await self.catalogue.add(draft.name, draft.definition, draft.workflow), draft
 
+    async def redraft(self, source: Source) -> Draft:
+        """What the next version would be; nothing is stored. Raises as `draft`, NotFound, BuiltInTemplate."""
+        now = (await self.catalogue.own(source.name)).template
+        title = now.title if source.title is None else source.title
+        description = now.description if source.description is None else source.description
+        return await self.draft(replace(source, title=title, description=description))
+
     async def replace(self, source: Source) -> tuple[Known, Draft]:
-        """A new version. Raises as `draft`, NotFound, BuiltInTemplate."""
-        await self.catalogue.own(source.name)
-        draft = await self.draft(source)
+        """A new version; title and description stay where no others are given. Raises as `redraft`."""
+        draft = await self.redraft(source)
         return await self.catalogue.replace(draft.name, draft.definition, draft.workflow), draft
 
     async def _definitions(self) -> Definitions | None:
@@ -99,6 +112,10 @@ def _drafted(source: Source, definitions: Definitions | None) -> Draft:
     definition = msgspec.structs.replace(
         definition, title=source.title or source.name, description=source.description or ""
     )
+    taken = RESERVED & {each.name for each in definition.parameters}
+    if taken:
+        why = "is a field of the request itself; call the parameter something else"
+        raise InvalidRequest(*(Problem(pointer("bindings", name), why) for name in sorted(taken)))
     draft = Draft(source.name, definition, graph.to_api(), inferred.reasons, (*notes, *inferred.notes))
     try:
         _ = draft.template

@@ -18,7 +18,7 @@ from app.comfyui import templates
 from app.comfyui import workflow as workflows
 from app.comfyui.checks import Finding
 from app.comfyui.parameters import did_you_mean
-from app.comfyui.problems import InvalidInputError, shown
+from app.comfyui.problems import InvalidInputError
 from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
 from app.errors import InvalidRequest, NotPossible, Problem
@@ -174,7 +174,7 @@ def _not_possible(findings: tuple[Finding, ...], draft: _Draft) -> NotPossible:
     problems, node_errors = [], dict[str, Any]()
     for finding in findings:
         place = _place(finding, draft)
-        told = finding.message if place != _TEMPLATE else f"{_named_node(finding)}{finding.message}"
+        told = finding.message if place != _TEMPLATE else finding.sentence
         problems.append(Problem(place, told))
         if finding.node_id is not None:
             node = node_errors.setdefault(finding.node_id, {"class_type": finding.class_type, "errors": []})
@@ -197,14 +197,6 @@ def _place(finding: Finding, draft: _Draft) -> str:
     if draft.places is None:
         return draft.request.at(finding.pointer)
     return draft.places.get((finding.node_id or "", finding.input_name or ""), _TEMPLATE)
-
-
-def _named_node(finding: Finding) -> str:
-    """What the pointer cannot say of a fault in the template itself: which node it is, and which of its inputs."""
-    if finding.node_id is None:
-        return ""
-    where = "" if finding.input_name is None else f", input {shown(finding.input_name)}"
-    return f"node {shown(finding.node_id)} ({shown(finding.class_type)}){where}: "
 
 
 def _kept(reference: Any) -> str:

@@ -22,6 +22,15 @@ _ASKED: Final = (
 )
 
 
+RESERVED: Final = frozenset(
+    {
+        *("template", "workflow", "params", "references", "projectId", "metadata", "priority", "force"),
+        *("keepTemporary", "deadlineSeconds", "webhook"),
+    }
+)
+"""Fields of a request beside which parameters stand: no parameter can be called so."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a caller wants: a template with parameters, or a workflow of his own.

@@ -20,6 +20,7 @@ router = APIRouter(prefix="/api/templates", tags=["templates"])
 
 _DRAFT: Final[dict[str, Any]] = {"model": TemplateRead, "description": "with `dryRun`: what would be made, unsaved"}
 
+DryRun = Annotated[bool, Query(alias="dryRun", description="only show what would be inferred")]
 Name = Annotated[str, Path(max_length=200, description="a template's name or alias")]
 
 
@@ -47,7 +48,7 @@ async def listing(services: ServicesDep) -> Response:
 async def create(
     body: BodyDep,
     services: ServicesDep,
-    dry_run: Annotated[bool, Query(alias="dryRun", description="only show what would be inferred")] = False,
+    dry_run: DryRun = False,
 ) -> Response:
     """Make a template of a workflow: an API-format graph, or the file ComfyUI's editor saves.
 
@@ -79,10 +80,16 @@ async def read(name: Name, services: ServicesDep) -> Response:
 @router.put(
     "/{name}", responses={200: {"model": TemplateRead}, **errors(400, 404, 409, 413, 422)}, openapi_extra=TEMPLATE
 )
-async def replace(name: Name, body: BodyDep, services: ServicesDep) -> Response:
-    """A new version of a caller's own template. What ran before remembers the version it ran."""
+async def replace(name: Name, body: BodyDep, services: ServicesDep, dry_run: DryRun = False) -> Response:
+    """A new version of a caller's own template. What ran before remembers the version it ran.
+
+    Title and description stay where no others are sent.
+    """
     if body.name not in (None, name):
         raise InvalidRequest(Problem("/name", f"is not {name!r}, the name in the URL; leave it out"))
+    if dry_run:
+        draft = await services.authoring.redraft(body.to_source(name))
+        return _json(_read(Known(draft.template), services, draft))
     known, draft = await services.authoring.replace(body.to_source(name))
     return _json(_read(known, services, draft))
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from app.comfyui.graph import as_link
-from app.comfyui.problems import pointer
+from app.comfyui.problems import pointer, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +87,14 @@ class Finding:
         if self.input_name is None:
             return pointer(self.node_id, "class_type")
         return pointer(self.node_id, "inputs", self.input_name)
+
+    @property
+    def sentence(self) -> str:
+        """The message with its place in words, for where the pointer would say nothing."""
+        if self.node_id is None:
+            return self.message
+        where = "" if self.input_name is None else f", input {shown(self.input_name)}"
+        return f"node {shown(self.node_id)} ({shown(self.class_type)}){where}: {self.message}"
 
 
 def given_as(value: object) -> Given:

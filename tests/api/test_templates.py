@@ -10,7 +10,7 @@ import pytest
 
 from app.comfyui.simulator import Simulator
 from app.comfyui.templates import load_builtin
-from tests.api.asking import places, problem
+from tests.api.asking import picture, places, problem
 from tests.conftest import MakeSettings, Serve
 from tests.service import Json, Service
 
@@ -232,3 +232,39 @@ async def test_another_replica_sees_a_new_version_at_once(
     seen = (await other.http.get("/api/templates/mine")).json()
 
     assert (seen["version"], seen["title"]) == (2, "Changed")
+
+
+async def test_a_new_version_keeps_title_and_description_where_none_are_sent(api: Service) -> None:
+    await api.http.post(
+        "/api/templates", json={"name": "mine", "workflow": picture(), "title": "My own", "description": "Squares."}
+    )
+
+    again = await api.http.put("/api/templates/mine", json={"workflow": picture(7)})
+    renamed = await api.http.put("/api/templates/mine", json={"workflow": picture(7), "title": "Another"})
+
+    assert (again.json()["title"], again.json()["description"]) == ("My own", "Squares.")
+    assert (renamed.json()["title"], renamed.json()["description"]) == ("Another", "Squares.")
+
+
+async def test_a_dry_run_of_a_new_version_changes_nothing(api: Service) -> None:
+    await api.http.post("/api/templates", json={"name": "mine", "workflow": picture()})
+
+    shown = await api.http.put("/api/templates/mine", params={"dryRun": "true"}, json={"workflow": picture(7)})
+
+    assert (shown.status_code, shown.json()["version"]) == (200, None)
+    assert (await api.http.get("/api/templates/mine")).json()["version"] == 1
+
+
+async def test_a_parameter_cannot_be_called_like_a_field_of_the_request(api: Service) -> None:
+    body = {"name": "mine", "workflow": picture(), "bindings": {"priority": "1.color"}}
+
+    assert places(await api.http.post("/api/templates", json=body)).keys() == {"/bindings/priority"}
+
+
+async def test_a_template_no_server_could_run_now_is_made_and_says_so(api: Service) -> None:
+    graph = picture() | {"3": {"class_type": "SaveAudioMP3", "inputs": {"audio": ["1", 0]}}}
+
+    made = await api.http.post("/api/templates", json={"name": "mine", "workflow": graph})
+
+    assert made.status_code == 201
+    assert any("SaveAudioMP3" in note and "no server could run it now" in note for note in made.json()["notes"])
