@@ -67,7 +67,6 @@ class Backend:
         self.version: str | None = None
         self.device: str | None = None
         self.definitions: Definitions | None = None
-        self._is_told = True
         self._defined_at = float("-inf")
         self._max_in_flight = max_in_flight
         self._pace_s, self._freed_at = SLOW_S, 0.0
@@ -196,12 +195,8 @@ class Backend:
         try:
             self.definitions = Definitions(await self.client.object_info())
         except ComfyError as error:
-            if self._is_told:
-                facts = {"action": "define", "backend": self.name, "cause": str(error)}
-                log.warning("node definitions could not be read", extra=facts)
-            self._is_told = False
-        else:
-            self._is_told = True
+            facts = {"action": "define", "backend": self.name, "cause": str(error)}
+            log.info("node definitions could not be read", extra=facts)
 
 
 class BackendPool:

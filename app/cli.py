@@ -100,14 +100,18 @@ def _settings(**given: Any) -> Settings:
     from pydantic import ValidationError
 
     from app import logs
-    from app.settings import Settings
+    from app.settings import Settings, misspelt
 
+    if mistakes := misspelt():
+        for name, meant in mistakes.items():
+            typer.echo(f"{name}: is no setting; did you mean {meant}?", err=True)
+        sys.exit(2)
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         for found in error.errors():
             name = "COMFY_RELAY_" + "_".join(str(step) for step in found["loc"]).upper()
-            typer.echo(f"{name}: {found['msg']}", err=True)
+            typer.echo(f"{name}: {found['msg'].removeprefix('Value error, ')}", err=True)
         sys.exit(2)
     logs.configure(settings.log_level, settings.log_format)
     return settings

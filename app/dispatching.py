@@ -153,7 +153,7 @@ class Dispatcher:
         except (NoAnswer, BadReply, StorageError) as error:
             # It may be queued all the same: only looking tells, and reconciling does that.
             log.warning("submission without an answer", extra={**_facts(job), "cause": str(error)})
-            self._tracker.offer(job, Unanswered())
+            self._tracker.offer(job, Unanswered(_came_instead(error)))
             job.heard_at = float("-inf")
         else:
             await self._accepted(job, accepted)
@@ -212,6 +212,14 @@ def _refusal(rejected: Rejected) -> Failure:
     details = str(rejected.error.get("details") or "")
     text = without_paths(f"{message}: {details}" if details else message)
     return Failure(ErrorCode.REJECTED, text, node_errors=rejected.node_errors or None)
+
+
+def _came_instead(error: Exception) -> str:
+    match error:
+        case BadReply(status=int(status)) | NoAnswer(status=int(status)):
+            return f"status {status} with no word on its fate"
+        case _:
+            return "no answer"
 
 
 def _facts(job: Job) -> dict[str, object]:

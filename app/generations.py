@@ -211,11 +211,12 @@ class Generations:
             yield Watch(opening(record, moment, after), subscription, moment.order)
 
     async def wait(self, generation_id: str, timeout_s: float) -> Shown:
-        """The generation when it has ended, or after `timeout_s` as it stands then."""
-        async with self._patience.at_most(timeout_s), self.watch(generation_id) as watch:
-            async for entry in watch:
-                if isinstance(entry.event, Completed | Failed | Canceled):
-                    return Shown(entry.event.record, entry.event)
+        """The generation when it has ended, or as it stands after `timeout_s`; at once while the bus is away."""
+        with contextlib.suppress(BusUnavailable):
+            async with self._patience.at_most(timeout_s), self.watch(generation_id) as watch:
+                async for entry in watch:
+                    if isinstance(entry.event, Completed | Failed | Canceled):
+                        return Shown(entry.event.record, entry.event)
         return await self.get(generation_id)
 
     def end_waits(self) -> None:

@@ -138,8 +138,8 @@ def _fold_submission(state: State, seen: Submission, at: float, limits: Limits) 
             return _accepted(_found(state), seen, at)
         case Polled(place, position):
             return _polled(_found(state), place, position, at)
-        case Unanswered():
-            return replace(state, is_unanswered=True), NOTHING
+        case Unanswered(instead):
+            return replace(state, instead=instead), NOTHING
         case Missing():
             return _missing(state, at, limits)
         case Absent():
@@ -193,10 +193,11 @@ def _given_up(state: State, at: float, limits: Limits, deed: str) -> tuple[State
         return state, Effects(ended(Status.CANCELED, at))
     # One that never reached the server has not been lost by it: trying elsewhere costs no attempt. One that was posted
     # without an answer may have been what ended the server.
-    was_there = record.status is not Status.PENDING or state.is_unanswered
+    was_there = record.status is not Status.PENDING or state.instead is not None
     if was_there and record.attempt >= limits.max_attempts:
         times = counted(record.attempt, "time")
-        lost = Failure(ErrorCode.LOST_BY_BACKEND, f"ComfyUI {deed} the prompt {times}; was it restarted?")
+        why = "was it restarted?" if state.instead is None else f"to the last posting came {state.instead}"
+        lost = Failure(ErrorCode.LOST_BY_BACKEND, f"ComfyUI {deed} the prompt {times}; {why}")
         return state, Effects(ended(Status.FAILED, at, error=lost))
     return _again(state, record.attempt + was_there)
 
@@ -249,7 +250,7 @@ def _shown(after: State, changed: Mapping[str, object], at: float) -> State:
     if changed:
         numbers = {"step": moment.step, "total_steps": moment.total_steps, "percentage": moment.percentage}
         record = msgspec.structs.replace(record, **numbers)
-    return State(record, live, moment, after.files, after.missing_since, after.preview, after.is_unanswered)
+    return State(record, live, moment, after.files, after.missing_since, after.preview, after.instead)
 
 
 def _announced(before: State, after: State) -> tuple[Event, ...]:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import stamina
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
+from app import canceling
 from app.addresses import Allowed
 from app.adopting import Adopter
 from app.api import backends, events, generations, health, openapi, outputs, pages, projects, templates, uploads
@@ -92,14 +94,29 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (generations, events, outputs, uploads, templates, backends, projects, health):
         app.include_router(module.router)
     app.include_router(pages.routes(pages.load()))
-    app.openapi = lambda: openapi.document(app, builtin)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, builtin, wants_key=bool(keys))  # type: ignore[method-assign]
     api_errors.install(app, {DatabaseUnavailable: "database", BusUnavailable: "event bus"})
     app.add_middleware(CamelQuery)
     upload_limit = {"/api/uploads": settings.max_upload_bytes + FORM_BYTES}
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes, exceptions=upload_limit)
     app.add_middleware(RequireKey, keys=keys, links=links)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+            max_age=CORS_MAX_AGE_S,
+        )
     return app
 
+
+EXPOSED: Final = ("Location", "ETag", "Retry-After", "Idempotency-Replayed", "Preference-Applied", "Content-Range")
+"""Headers of answers that a page of another origin may read."""
+
+CORS_MAX_AGE_S: Final = 600
+"""How long a browser need not ask again whether it may."""
 
 FORM_BYTES: Final = 64 * 1024
 """What a form may add to the file it carries: boundaries, headers and small fields."""
@@ -208,7 +225,8 @@ async def _run(stack: AsyncExitStack, engine: _Engine, hub: StreamHub) -> None:
     tracker, dispatcher, reconciler = engine.tracker, engine.dispatcher, engine.reconciler
 
     def up(backend: Backend) -> None:
-        tracker.came_up(backend)
+        if backend.given_up:
+            tracker.spawn(canceling.clear(backend), f"clear {backend.name}")
         dispatcher.wake()
         reconciler.wake()
 

@@ -28,7 +28,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """The prompt was posted and no answer came: it may be there. Looking tells, and posting again never does."""
+    """The prompt was posted and no answer came: it may be there. Looking tells, and posting again never does.
+
+    `instead` is what came in place of an answer.
+    """
+
+    instead: str = "no answer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,17 +91,21 @@ class Preparer:
     async def _from_workflow(self, request: Request, generation_id: str) -> _Draft:
         graph = workflows.parse(request.workflow)
         bound = await bind(workflow_slots(graph), request.references, self._uploads, request.own_host)
+        asked: dict[str, Any] = {"references": bound.sources}
         values: dict[tuple[str, str], str | float | bool] = {}
         for slot, name in bound.names.items():
             node_id, _, input_name = slot.rpartition(".")
             values[node_id, input_name] = name
+        if values:
+            graph = graph.with_inputs(values)
+            asked["workflow"] = graph.to_api()  # Without what a source was written as: it can be a whole file.
         return _Draft(
             request=request,
             generation_id=generation_id,
-            graph=graph.with_inputs(values) if values else graph,
+            graph=graph,
             params=dict(request.params),
             bound=bound,
-            asked=request.asked() | {"references": bound.sources},
+            asked=request.asked() | asked,
         )
 
     async def _from_template(self, request: Request, known: Known, generation_id: str) -> _Draft:

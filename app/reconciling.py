@@ -18,7 +18,7 @@ from app.comfyui.errors import ComfyError
 from app.db.errors import DatabaseUnavailable
 from app.expiring import Expirer
 from app.jobs import Job
-from app.observations import Missing, Place, Polled
+from app.observations import Absent, Missing, Place, Polled
 from app.records import Status
 from app.tracking import Tracker
 
@@ -85,8 +85,11 @@ class Reconciler:
         for job in self._tracker.jobs:
             able = job.record.able
             has_other = any(able is None or f",{each.name}," in able for each in others)
-            if job.backend is backend and not job.is_submitting and (has_other or _is_canceling(job)):
-                self._tracker.give_up_on(job)
+            is_stranded = job.backend is backend and not job.is_submitting and not job.is_given_up
+            if is_stranded and (has_other or _is_canceling(job)):
+                job.is_given_up = True
+                backend.given_up.add(job.record.prompt_id)
+                self._tracker.offer(job, Absent())
 
     def _silent(self, backend: Backend) -> list[Job]:
         heard_before = self._monotonic() - self._silence_s

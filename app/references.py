@@ -7,6 +7,7 @@ Owns the order of references and the fit of kinds; how a file gets here is `uplo
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,6 +27,9 @@ LOADERS: Final[Mapping[str, tuple[str, ParameterKind]]] = {
     "VHS_LoadVideo": ("video", ParameterKind.VIDEO),
 }
 """Classes of a raw workflow whose files references replace, in the order of the graph."""
+
+
+_SOURCE: Final = re.compile(r"(?:data:|https?://)|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +82,19 @@ def template_slots(template: Template, params: Mapping[str, Any], nested: frozen
 
 
 def workflow_slots(graph: Workflow) -> list[Slot]:
-    """The inputs of a raw workflow that take a file; they are called `NODE.INPUT`."""
-    return [
-        Slot(f"{node_id}.{LOADERS[node.class_type][0]}", LOADERS[node.class_type][1])
-        for node_id, node in graph.nodes.items()
-        if node.class_type in LOADERS
-    ]
+    """The inputs of a raw workflow that take a file; they are called `NODE.INPUT`.
+
+    One that holds what no file can be called, an upload's id or a URL, names its source by that.
+    """
+    slots = []
+    for node_id, node in graph.nodes.items():
+        if node.class_type in LOADERS:
+            input_name, kind = LOADERS[node.class_type]
+            value = node.inputs.get(input_name)
+            source = value if isinstance(value, str) and _SOURCE.match(value) else None
+            at = pointer("workflow", node_id, "inputs", input_name)
+            slots.append(Slot(f"{node_id}.{input_name}", kind, source, at))
+    return slots
 
 
 async def bind(slots: Sequence[Slot], references: Sequence[Any], uploads: Uploads, own_host: str | None) -> Bound:

@@ -5,6 +5,7 @@ Owns the one thing uvicorn leaves open: event streams have to end before it wait
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -19,6 +20,7 @@ from fastapi import FastAPI
 from app.api.streams import ServerSend
 from app.db.engine import Database
 from app.db.errors import DatabaseError
+from app.db.migration import migrate
 from app.local_storage import LocalStorage
 from app.main import create_app
 from app.opening import open_storage
@@ -81,6 +83,7 @@ async def check(settings: Settings) -> None:
         url, timeout_s = settings.database_url.get_secret_value(), settings.database_timeout_s
         async with Database(url, timeout_s=timeout_s) as database:
             await database.ping()
+        await asyncio.to_thread(migrate, url)
     except DatabaseError as error:
         raise SystemExit(f"COMFY_RELAY_DATABASE_URL: {error}") from error
     try:
@@ -131,6 +134,7 @@ async def demo(settings: Settings, *, step_s: float = 0.15) -> None:
     """The service in front of a simulator of its own, which draws labelled pictures and takes its time."""
     from app.comfyui.simulator import Simulator, SimulatorOptions  # noqa: PLC0415 - 5 MB that only the demo needs
 
+    await check(settings)  # The simulator's files are in the same folder.
     folder = Path(settings.data_dir) / "simulator"
     async with Simulator(SimulatorOptions(step_s=step_s, data_dir=folder)) as comfy:
         await serve(settings.model_copy(update={"comfyui_urls": {"simulator": comfy.url}}))

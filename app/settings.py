@@ -5,23 +5,33 @@ Frozen and passed down; no other module reads the environment. Nonsense stops th
 
 from __future__ import annotations
 
+import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.addresses import Allowed
 from app.bucket_urls import FROM_COMFYUI, Bucket
 
+PREFIX: Final = "COMFY_RELAY_"
+
+_ENV_FILE: Final = ".env"
+
+OF_COMMANDS: Final = frozenset({"COMFY_RELAY_URL", "COMFY_RELAY_KEY"})
+"""Variables of the commands that speak to a running service."""
+
 
 class Settings(BaseSettings):
     """See README.md for the same list as a table; a test keeps the two and `.env.example` alike."""
 
     model_config = SettingsConfigDict(
-        env_prefix="COMFY_RELAY_", env_file=".env", frozen=True, extra="ignore", allow_inf_nan=False
+        env_prefix=PREFIX, env_file=_ENV_FILE, frozen=True, extra="ignore", allow_inf_nan=False
     )
 
     comfyui_urls: Annotated[dict[str, str], NoDecode] = Field(
@@ -60,6 +70,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes any free one")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="comma-separated; set = every /api and /v1 route needs one of them"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="comma-separated origins (`http://localhost:3000`) whose pages may call this service; `*` = any",
     )
     accept_when_down: bool = Field(
         default=True, description="accept work as pending while no ComfyUI answers; false = 503 instead"
@@ -153,9 +167,9 @@ class Settings(BaseSettings):
             raise ValueError("is set and names no key; unset it to run without keys")
         return keys
 
-    @field_validator("fetch_allow", mode="before")
+    @field_validator("fetch_allow", "cors_origins", mode="before")
     @classmethod
-    def _split_allowed(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(entry.strip() for entry in value.split(",") if entry.strip())
@@ -164,6 +178,14 @@ class Settings(BaseSettings):
     @classmethod
     def _check_allowed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         Allowed.of(value)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#\s]+", origin):
+                raise ValueError(f"{origin}: an origin is given as https://host or http://host:port, without a path")
         return value
 
     @field_validator("database_url")
@@ -198,6 +220,15 @@ class Settings(BaseSettings):
         if value is not None and not re.match(r"(rediss?|unix)://", value.get_secret_value()):
             raise ValueError("a Redis server is given as redis://host:port or rediss://host:port")
         return value
+
+
+def misspelt() -> dict[str, str]:
+    """Variables that are nearly called like a setting, with the one that was meant. Others may be anybody's."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    given = {*os.environ, *dotenv_values(_ENV_FILE)}
+    strange = sorted({name.upper() for name in given} - known - OF_COMMANDS)
+    near = {name: get_close_matches(name, known, n=1, cutoff=0.9) for name in strange if name.startswith(PREFIX)}
+    return {name: found[0] for name, found in near.items() if found}
 
 
 def _is_server(url: str) -> bool:

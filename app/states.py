@@ -27,7 +27,7 @@ class State:
     """The durable record, the live progress, and what the shell reported but history has not decided yet.
 
     `files` are those announced by `executed`, in order; `missing_since` is when the prompt was first not found;
-    `preview` is the newest one. `is_unanswered`: it was posted, and ComfyUI never said whether it took it.
+    `preview` is the newest one. `instead`: what came when it was posted and ComfyUI did not say whether it took it.
     """
 
     record: Generation
@@ -36,7 +36,7 @@ class State:
     files: tuple[OutputFile, ...] = ()
     missing_since: float | None = None
     preview: Preview | None = None
-    is_unanswered: bool = False
+    instead: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +58,4 @@ def with_live(state: State, live: Live) -> State:
     """`state` with other live progress. Written out: this runs for every message, `dataclasses.replace` is slow."""
     if live is state.live:
         return state
-    return State(state.record, live, state.moment, state.files, state.missing_since, state.preview, state.is_unanswered)
+    return State(state.record, live, state.moment, state.files, state.missing_since, state.preview, state.instead)

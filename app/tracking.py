@@ -27,7 +27,7 @@ from app.finishing import Finisher
 from app.jobs import Job
 from app.learning import Learner
 from app.lifecycle import Limits, Step, begin, observe
-from app.observations import Absent, CancelRequested, Observation
+from app.observations import CancelRequested, Observation
 from app.recording import STAMP_INTERVAL_S, WRITE_BEHIND_S, Recorder, facts_of, is_urgent
 from app.records import ErrorCode, Generation
 from app.records import Status as GenerationStatus
@@ -124,7 +124,6 @@ class Tracker:
                 self.unrouted += 1
 
     def offer(self, job: Job, seen: Observation) -> None:
-        """A fact learned by asking, or of our own making."""
         job.mailbox.put(seen)
 
     async def cancel(self, job: Job) -> None:
@@ -153,18 +152,6 @@ class Tracker:
         if step.resubmit:
             self.on_pending()
         return True
-
-    def give_up_on(self, job: Job) -> None:
-        """Its server is away: the prompt goes to another, and must not run here when this one comes back."""
-        if not job.is_given_up:
-            job.is_given_up = True
-            job.backend.given_up.add(job.record.prompt_id)
-            self.offer(job, Absent())
-
-    def came_up(self, backend: Backend) -> None:
-        """A server is back."""
-        if backend.given_up:
-            self.spawn(canceling.clear(backend), f"clear {backend.name}")
 
     def ask_about(self, backend: Backend) -> None:
         """This server's messages may have been lost: have all its prompts polled at once."""

@@ -190,7 +190,7 @@ ONLY_IN: Final[Mapping[str, tuple[str, ...]]] = {
     "sqlalchemy": ("app.db",),
     "sqlmodel": ("app.db",),
     "sse_starlette": ("app.api",),
-    "starlette": ("app.api", "app.comfyui.simulator"),
+    "starlette": ("app.api", "app.main", "app.comfyui.simulator"),
     "tinytag": ("app.media",),
     "typer": ("app.cli", "app.cli_templates"),
     "uvicorn": ("app.serving", "app.comfyui.simulator"),

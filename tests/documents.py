@@ -73,7 +73,11 @@ def make_targets(page: str) -> set[str]:
 
 def relay_commands(page: str) -> list[list[str]]:
     """Arguments of every `comfy-relay` the page's code runs."""
-    found = [line for piece in code(page) for line in re.findall(r"^comfy-relay ([^\n|#]+)", piece, re.MULTILINE)]
+    found = [
+        line
+        for piece in code(page)
+        for line in re.findall(r"^(?:\.venv/bin/)?comfy-relay ([^\n|#]+)", piece, re.MULTILINE)
+    ]
     return [shlex.split(line) for line in found]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.comfyui.simulator import Simulator, SimulatorOptions
+from tests.api.asking import hub_of
 from tests.conftest import MakeSettings
 from tests.process import KillableService, free_port
 from tests.service import Service
@@ -22,8 +23,12 @@ async def test_a_watcher_of_the_other_replica_sees_all_of_it(
     async with Simulator(SimulatorOptions(step_s=0.02)) as comfy:
         settings = make_settings(comfyui_urls={"gpu-0": comfy.url}, database_url=postgres_url, redis_url=redis_url)
         async with Service(settings) as one, Service(settings) as other:
+            comfy.hold("execution_start")
             answer = await one.generate(**REQUEST)
-            events = await other.events(answer["id"])
+            watching = asyncio.create_task(other.events(answer["id"]))
+            await until(lambda: len(hub_of(other)) == 1)
+            comfy.release()
+            events = await watching
 
     assert events[-1]["type"] == "complete"
     assert any(event["type"] == "progress" for event in events)

@@ -239,3 +239,41 @@ async def test_a_database_that_cannot_be_reached_ends_it(tmp_path: Path) -> None
     assert out == ""
     assert "database is not available" in error
     assert "pw-1" not in error
+
+
+@pytest.mark.parametrize(
+    ("statements", "told"),
+    [
+        (["CREATE TABLE alembic_version (version_num TEXT)", "INSERT INTO alembic_version VALUES ('9999')"], "9999"),
+        (["CREATE TABLE generations (x)"], "COMFY_RELAY_DATABASE_URL"),
+    ],
+)
+async def test_a_database_of_somebody_elses_is_told_in_one_line(
+    tmp_path: Path, statements: list[str], told: str
+) -> None:
+    path = tmp_path / "theirs.db"
+    with sqlite3.connect(path) as database:
+        for statement in statements:
+            database.execute(statement)
+
+    code, out, error = await ended(tmp_path, "serve", "--port", "0", database_url=f"sqlite:///{path}")
+
+    assert (code, out) == (1, "")
+    assert told in error
+    assert "Traceback" not in error
+
+
+async def test_a_misspelt_setting_is_named_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    code, out, error = await ended(tmp_path, "serve", "--port", "0", comfyui_url="http://127.0.0.1:8188")
+
+    assert (code, out) == (2, "")
+    assert error == "COMFY_RELAY_COMFYUI_URL: is no setting; did you mean COMFY_RELAY_COMFYUI_URLS?\n"
+
+
+async def test_a_misspelt_setting_in_the_env_file_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("COMFY_RELAY_LOGLEVEL=DEBUG\n", encoding="utf-8")
+
+    code, _, error = await ended(tmp_path, "serve", "--port", "0")
+
+    assert code == 2
+    assert "COMFY_RELAY_LOG_LEVEL" in error

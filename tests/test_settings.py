@@ -26,6 +26,7 @@ EACH: dict[str, tuple[str, Any]] = {
     "host": ("::1", "::1"),
     "port": ("0", 0),
     "api_keys": (" a , b,", (SecretStr("a"), SecretStr("b"))),
+    "cors_origins": ("http://localhost:3000, *", ("http://localhost:3000", "*")),
     "accept_when_down": ("false", False),
     "max_in_flight": ("7", 7),
     "max_pending": ("1", 1),
@@ -92,6 +93,8 @@ NONSENSE = [
     ("STORAGE_TIMEOUT_S", "0"),
     ("FETCH_ALLOW", "10.0.0.1/8"),
     ("FETCH_ALLOW", "http://host"),
+    ("CORS_ORIGINS", "localhost:3000"),
+    ("CORS_ORIGINS", "http://localhost:3000/page"),
     ("FETCH_ALLOW", "host:http"),
     ("MAX_UPLOAD_PIXELS", "100000001"),
 ]

@@ -41,6 +41,19 @@ async def test_a_server_that_cuts_every_posting_is_not_tried_for_ever(serve: Ser
     assert (record["error"]["code"], record["attempt"]) == ("lost_by_backend", 2)
 
 
+async def test_a_server_that_answers_every_posting_with_500_is_named_as_the_cause(
+    serve: Serve, comfy: Simulator
+) -> None:
+    api = await serve(max_attempts=2, lost_grace_s=0.1)
+    comfy.faults.http_status["POST /prompt"] = 500
+    comfy.faults.forget_prompts = True
+
+    record = await api.finished((await api.generate(**REQUEST))["id"])
+
+    assert (record["error"]["code"], record["attempt"]) == ("lost_by_backend", 2)
+    assert "status 500" in record["error"]["message"]
+
+
 async def test_a_500_on_a_posting_that_was_queued_all_the_same_runs_once(api: Service, comfy: Simulator) -> None:
     comfy.faults.http_status["POST /prompt"] = 500
 

@@ -130,7 +130,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def document(app: FastAPI, templates: Mapping[str, Template]) -> dict[str, Any]:
+def document(app: FastAPI, templates: Mapping[str, Template], *, wants_key: bool) -> dict[str, Any]:
     """The OpenAPI document with the models that routes read or write by themselves, and what each template takes."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
@@ -145,5 +145,20 @@ def document(app: FastAPI, templates: Mapping[str, Template]) -> dict[str, Any]:
             name: {"summary": each.title, "value": {"template": name, **each.example()}}
             for name, each in templates.items()
         }
+        if wants_key:
+            _guard(schema)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _guard(schema: dict[str, Any]) -> None:
+    """Say how a key is sent: in either of two headers, and not where none is wanted."""
+    schema["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    schema["security"] = [{name: []} for name in ("bearer", "key")]
+    for path, operations in schema["paths"].items():
+        if not path.startswith(("/api/", "/v1/")):
+            for operation in operations.values():
+                operation["security"] = []

@@ -91,7 +91,7 @@ class ComfyClient:
         body = _submission(workflow, prompt_id, client_id, number, extra_data)
         reply = await self._exchange.ask("POST", "/prompt", json=body, timeout_s=self._exchange.options.submit_s)
         if reply.status >= 500:
-            raise NoAnswer(self.name, f"POST /prompt but {reply.status}", reply.elapsed_s)
+            raise NoAnswer(self.name, "POST /prompt", reply.elapsed_s, reply.status)
         if reply.status == 400 and (refused := _refusal(reply)) is not None:
             raise Rejected(self.name, *refused)
         return self._read("POST /prompt", reply, answers.read_accepted)

@@ -33,11 +33,14 @@ class Unreachable(ComfyError):
 
 
 class NoAnswer(ComfyError):
-    """The request was sent, or may have been, and no answer came: nothing is known about its fate."""
+    """The request was sent, or may have been, and no answer came that tells its fate. `status` is that of one that
+    does not, if any did.
+    """
 
-    def __init__(self, backend: str, request: str, after_s: float) -> None:
-        super().__init__(backend, f"gave no answer to {request} within {after_s:g} s")
-        self.request, self.after_s = request, after_s
+    def __init__(self, backend: str, request: str, after_s: float, status: int | None = None) -> None:
+        instead = "" if status is None else f", but status {status}"
+        super().__init__(backend, f"gave no answer to {request} within {after_s:g} s{instead}")
+        self.request, self.after_s, self.status = request, after_s, status
 
 
 class Rejected(ComfyError):

@@ -4,6 +4,7 @@
     ├── DatabaseUnavailable      not reachable, locked or overloaded: nothing is wrong with the request, ask again later
     │   └── DatabaseTimeout      no answer in time: a write may or may not have happened
     ├── DatabaseRefused          it will not take this value or statement: asking again does not help
+    ├── UnknownRevision          another version of the service made it
     └── AlreadyRecorded          a generation with this id, prompt_id or idempotency key is there
 
 Texts name neither address nor password, so they may be logged and shown.
@@ -22,6 +23,17 @@ class DatabaseUnavailable(DatabaseError):
     def __init__(self, why: str) -> None:
         super().__init__(f"the database is not available ({why})")
         self.why = why
+
+
+class UnknownRevision(DatabaseError):
+    """The database was made by another version of the service, which knew more."""
+
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"the database is at revision {revision!r}, which this version does not know: "
+            "run the version that made it, or name another database"
+        )
+        self.revision = revision
 
 
 class DatabaseTimeout(DatabaseUnavailable):

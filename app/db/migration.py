@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import migrations
 from app.db import postgres, sqlite
 from app.db.engine import parsed_url
+from app.db.errors import UnknownRevision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,10 @@ def migrate(url: str, revision: str = "head") -> None:
     wanted = newest_revision() if revision == "head" else revision
 
     def upgrade(connection: sa.Connection) -> None:
-        if _stored_revision(connection) != wanted:
+        stored = _stored_revision(connection)
+        if stored is not None and stored not in _revisions():
+            raise UnknownRevision(stored)
+        if stored != wanted:
             from alembic import command  # noqa: PLC0415 - see above
 
             command.upgrade(configuration(connection), revision)
@@ -61,7 +65,11 @@ def current_revision(url: str) -> str | None:
 
 def newest_revision() -> str:
     """The one that `head` means: revisions are called like their files, which begin with their day."""
-    return max(path.stem for path in (_FOLDER / "versions").glob("[0-9]*.py"))
+    return max(_revisions())
+
+
+def _revisions() -> frozenset[str]:
+    return frozenset(path.stem for path in (_FOLDER / "versions").glob("[0-9]*.py"))
 
 
 def configuration(connection: sa.Connection | None = None) -> Config:

@@ -111,3 +111,24 @@ async def test_head_works_for_probes(api: Service) -> None:
 
     for path in ("/healthz", "/readyz", "/metrics"):
         assert (await api.http.head(path)).status_code == 200
+
+
+async def test_a_page_of_a_named_origin_may_call_and_others_may_not(serve: Serve) -> None:
+    api = await serve(cors_origins=("http://localhost:3000",), api_keys=("k",))
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-api-key"}
+
+    allowed, refused = [
+        await api.http.options("/api/generate", headers={"Origin": origin, **asked})
+        for origin in ("http://localhost:3000", "http://evil.test")
+    ]
+    answer = await api.http.get("/api/templates", headers={"Origin": "http://localhost:3000"})
+    unauthorized = await api.http.get("/api/templates", headers={"Origin": "http://localhost:3000", "X-API-Key": "x"})
+
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert "access-control-allow-origin" not in refused.headers
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert (unauthorized.status_code, unauthorized.headers["access-control-allow-origin"]) == (
+        401,
+        "http://localhost:3000",
+    )

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from app.comfyui.simulator import OUT_OF_MEMORY, Simulator
 from tests.api.asking import NOBODY, QUICK, picture, post, text
+from tests.conftest import Serve
 from tests.service import Json, Service
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -205,3 +206,13 @@ async def test_whatever_is_sent_the_answer_is_one_of_those_described(api: Servic
 
     assert tried > 50
     assert (await api.http.get("/healthz")).status_code == 200
+
+
+async def test_with_keys_the_document_says_how_they_are_sent_and_where(serve: Serve) -> None:
+    open_api, guarded = await document(await serve()), await document(await serve(api_keys=("k",)))
+
+    assert "security" not in open_api
+    assert guarded["components"]["securitySchemes"].keys() == {"bearer", "key"}
+    assert guarded["security"] == [{"bearer": []}, {"key": []}]
+    assert guarded["paths"]["/healthz"]["get"]["security"] == []
+    assert "security" not in guarded["paths"]["/api/generate"]["post"]

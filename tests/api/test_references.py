@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from app.comfyui.simulator import Simulator
+from tests import files
 from tests.api.asking import places
 from tests.service import Json, Service
 
@@ -163,3 +164,24 @@ async def test_an_older_front_ends_name_of_the_template_counts(api: Service) -> 
     record = await api.finished(answer["id"])
 
     assert (record["template"], record["status"]) == ("flux-txt2img", "succeeded")
+
+
+@pytest.mark.parametrize("form", ["upload", "data", "url"])
+async def test_a_raw_workflow_may_name_the_source_of_a_file_where_its_name_would_stand(api: Service, form: str) -> None:
+    sent = files.png(40, 30)
+    upload = (await api.http.post("/api/uploads", files={"file": sent})).json()
+    source = {
+        "upload": upload["id"],
+        "data": "data:image/png;base64," + base64.b64encode(sent).decode(),
+        "url": f"{api.url}{upload['url']}",
+    }[form]
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": source}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
+    }
+
+    record = await api.finished((await api.generate(workflow=graph))["id"])
+    again = await api.http.post(f"/api/generations/{record['id']}/retry")
+
+    assert files.pixels(await api.bytes_of(record["imageUrls"][0])) == files.pixels(sent)
+    assert (await api.finished(again.json()["id"]))["status"] == "succeeded"

@@ -38,7 +38,7 @@ def _complaint(folders: Folders, given: Inputs, *, input_name: str) -> str | Non
     name = given.get(input_name)
     try:
         is_there = isinstance(name, str) and folders.find(name).is_file()
-    except Outside:
+    except (Outside, OSError):  # A name may be longer than the disk takes.
         is_there = False
     return None if is_there or isinstance(name, list) else f"Invalid {_KINDS[input_name]} file: {name}"
 
