@@ -71,6 +71,8 @@ def worded(found: ErrorDetails) -> str:
             return "must be made of lower-case letters, digits, `-` and `_`, and begin with a letter or digit"
         case "string_pattern_mismatch":
             return _UUID
+        case "value_error":
+            return found["msg"].removeprefix("Value error, ")
         case "extra_forbidden":
             return "is no field of this; leave it out"
         case _:

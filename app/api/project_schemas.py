@@ -5,20 +5,27 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
-from app.api.schemas import Wire
+from app.api.schemas import Wire, named
 from app.projects import Project
 
 
 class ProjectWrite(Wire):
     """A project to make."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "shop", "title": "The shop window"}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"id": "shop", "title": "The shop window"}]}
+    )
 
     id: str | None = Field(default=None, min_length=1, max_length=200, description="any name; left out: one of ours")
     title: str | None = Field(default=None, max_length=500)
     metadata: dict[str, Any] | None = Field(default=None, description="kept and returned as it is")
+
+    @field_validator("id")
+    @classmethod
+    def _check_id(cls, value: str | None) -> str | None:
+        return named(value)
 
 
 class ProjectRead(Wire):

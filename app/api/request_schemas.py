@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from app.api.headers import MAX_DEADLINE_S
-from app.api.schemas import Wire
+from app.api.schemas import Wire, named
 from app.errors import pointer
 from app.generations import Request
 
@@ -90,6 +90,11 @@ class GenerationCreate(Wire):
         strict=True,
         description="end it, as `failed` / `timed_out`, when it is not done so many seconds after it was accepted",
     )
+
+    @field_validator("project_id")
+    @classmethod
+    def _check_project(cls, value: str | None) -> str | None:
+        return named(value) or None
 
     def to_request(
         self, idempotency_key: str | None = None, deadline_s: float | None = None, own_host: str | None = None
