@@ -20,6 +20,8 @@ from app.adopting import Adopter
 from app.api import backends, events, generations, health, openapi, outputs, projects, templates, uploads
 from app.api import errors as api_errors
 from app.api.dependencies import Services
+from app.api.dialects import channels, openai_images, openai_models, sessions
+from app.api.dialects.openai_errors import OpenAIErrors
 from app.api.links import Links
 from app.api.middleware import CamelQuery, LimitBody, RequireKey
 from app.api.streams import StreamHub
@@ -89,16 +91,22 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for module in (generations, events, outputs, uploads, templates, backends, projects, health):
+    for module in (generations, events, outputs, uploads, templates, backends, projects, health, *DIALECTS):
         app.include_router(module.router)
     app.openapi = lambda: openapi.document(app, builtin)  # type: ignore[method-assign]
     api_errors.install(app, {DatabaseUnavailable: "database", BusUnavailable: "event bus"})
     app.add_middleware(CamelQuery)
-    upload_limit = {"/api/uploads": settings.max_upload_bytes + FORM_BYTES}
+    upload_limit = {
+        "/api/uploads": settings.max_upload_bytes + FORM_BYTES,
+        "/v1/images/edits": 2 * settings.max_upload_bytes + FORM_BYTES,
+    }
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes, exceptions=upload_limit)
     app.add_middleware(RequireKey, keys=keys, links=links)
+    app.add_middleware(OpenAIErrors)
     return app
 
+
+DIALECTS: Final = (sessions, channels, openai_images, openai_models)
 
 FORM_BYTES: Final = 64 * 1024
 """What a form may add to the file it carries: boundaries, headers and small fields."""

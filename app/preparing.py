@@ -40,7 +40,10 @@ OLDER_NAMES: Final = frozenset(
         *("styleName", "style_name", "shotSize", "shot_size", "entityIds", "entity_ids", "modelType", "model_type"),
     }
 )
-"""Fields of older front ends: parameters where a template has them, else kept in the metadata."""
+"""Fields of older front ends: parameters where a template has them, else kept in the metadata.
+
+A request that has one of them is an older one: whatever else its template does not know goes there, too.
+"""
 
 MAX_KEPT_CHARS: Final = 2000
 """Of a reference that a template has no use for: a URL is kept with the metadata, a file's content is not."""
@@ -156,16 +159,17 @@ def _is_media(template: Template, spelling: str) -> bool:
 
 
 def _modern(request: Request, template: Template) -> Request:
-    """Without what older front ends send and this template has no parameter for: that goes to the metadata."""
+    """Without what older front ends send and this template has no place for: that goes to the metadata."""
+    is_older = any(name in OLDER_NAMES for name in request.params)
     left = {
         name: value
         for name, value in request.params.items()
-        if name in OLDER_NAMES and template.parameter(name) is None and f"/{name}" not in request.nested
+        if (name in OLDER_NAMES or is_older) and template.parameter(name) is None and f"/{name}" not in request.nested
     }
-    references = request.references
-    if references and not template_slots(template, {}, frozenset()):
-        left["references"] = [_kept(each) for each in references]
-        references = ()
+    references, room = request.references, len(template_slots(template, {}, frozenset()))
+    if references and (room == 0 or (is_older and len(references) > room)):
+        left["references"] = [_kept(each) for each in references[room:]]
+        references = references[:room]
     params = {name: value for name, value in request.params.items() if name not in left}
     return replace(request, params=params, metadata={**left, **request.metadata}, references=references)
 

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     keep_timeout_s: float = Field(default=300, gt=0, description="seconds to go on trying to fetch finished files")
     database_timeout_s: float = Field(default=10, gt=0, description="seconds a database statement may take")
     max_wait_s: float = Field(default=120, gt=0, description="longest `Prefer: wait` and `?wait=` in seconds")
+    images_timeout_s: float = Field(
+        default=600, gt=0, le=86_400, description="seconds `/v1/images` waits; then the generation ends as `timed_out`"
+    )
     ping_interval_s: float = Field(default=15, gt=0, description="seconds between comments on a quiet event stream")
     shutdown_grace_s: float = Field(default=5, gt=0, description="seconds open requests get when the service stops")
     max_body_bytes: int = Field(default=16 * 1024**2, ge=1024, description="largest request body in bytes")

@@ -19,7 +19,7 @@ _GUARDED: Final = ("/api", "/v1")
 _PROGRESS: Final = "/api/generate/progress"
 _NAME: Final = re.compile(rb"(?:^|(?<=&))[a-z_]+(?==)")
 _SNAKE: Final = re.compile(rb"_([a-z])")
-_GENERATION: Final = re.compile(r"/api/(?:generations|uploads)/([0-9a-f-]{36})(?:/|$)")
+_GENERATION: Final = re.compile(r"/api/(?:(?:generations|uploads|progress)/|events/file\.)([0-9a-f-]{36})(?:/|$)")
 
 
 class RequireKey:

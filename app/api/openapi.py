@@ -10,10 +10,11 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from app.api.dialects.openai_schemas import ImageCreate, ImageEdit
 from app.api.event_schemas import EventRead
 from app.api.project_schemas import ProjectWrite
 from app.api.request_schemas import GenerationCreate
-from app.api.schemas import GenerationPage, GenerationRead, ProblemRead
+from app.api.schemas import GenerationPage, GenerationStarted, ProblemRead
 from app.api.template_schemas import TemplateWrite
 from app.catalogue import Template
 
@@ -56,7 +57,7 @@ CREATE: Final[dict[str, Any]] = {
     "responses": {
         str(status): {
             "description": text,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerationRead"}}},
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerationStarted"}}},
         }
         for status, text in ((202, "accepted, and still running"), (201, "ended while the answer was held"))
     }
@@ -130,12 +131,16 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+WRITTEN: Final = (GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit)
+"""Bodies that routes read by themselves."""
+
+
 def document(app: FastAPI, templates: Mapping[str, Template]) -> dict[str, Any]:
     """The OpenAPI document with the models that routes read or write by themselves, and what each template takes."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        models = [(model, "validation") for model in (GenerationCreate, TemplateWrite, ProjectWrite)]
-        shown = [(model, "serialization") for model in (GenerationRead, GenerationPage, EventRead, ProblemRead)]
+        models = [(model, "validation") for model in WRITTEN]
+        shown = [(model, "serialization") for model in (GenerationStarted, GenerationPage, EventRead, ProblemRead)]
         _, extra = models_json_schema([*models, *shown], ref_template=_REF)  # type: ignore[list-item]
         parts = schema.setdefault("components", {}).setdefault("schemas", {})
         parts.update(extra["$defs"])

@@ -164,6 +164,17 @@ class GenerationRead(Wire):
         )
 
 
+class GenerationStarted(GenerationRead):
+    """The answer that starts a generation: the record, under the older name of its id as well."""
+
+    session_id: str = Field(alias="session_id", pattern=UUID, description="the same as `id`, for older callers")
+
+    @classmethod
+    def of(cls, shown: Shown, links: Links) -> GenerationStarted:
+        read = GenerationRead.of(shown, links)
+        return cls.model_construct(**dict(read), session_id=read.id)
+
+
 class GenerationPage(Wire):
     """A page of generations, newest first; `nextCursor` is null on the last one."""
 
