@@ -28,7 +28,7 @@ from app.api.dialects.openai_stream import ImageStream
 from app.api.forms import FormPart, form_parts, is_form
 from app.api.headers import IdempotencyKey, key
 from app.api.uploads import arriving
-from app.errors import BodyTooLarge, InvalidRequest, MalformedBody, Problem, UnusableFile
+from app.errors import BodyTooLarge, InvalidRequest, MalformedBody, Problem, UnusableFile, pointer
 from app.pictures import PictureError, painted_mask
 from app.requests import DEFAULT_TEMPLATE
 from app.uploads import Upload
@@ -39,7 +39,7 @@ MAX_FIELD_BYTES: Final = 256 * 1024
 """Of a form's text field: the longest prompt in the widest letters."""
 
 _NESTED: Final = re.compile(r"params\[([^\[\]]{1,200})\]")
-_FILES: Final = {"image": "images", "image[]": "images", "mask": "mask"}
+_OF_JSON: Final = {"images": "files in the field image", "params": "params[NAME]"}
 
 
 @router.post("/generations", responses=answers(400, 404, 409, 413), openapi_extra=CREATE)
@@ -127,16 +127,17 @@ async def _edit_body(services: Services, http: Request) -> ImageEdit:
 async def _form_fields(services: Services, content_type: str, body: AsyncGenerator[bytes, None]) -> dict[str, Any]:
     """The fields of a form as JSON would have them; its files become uploads on the way."""
     fields: dict[str, Any] = {}
+    images: list[dict[str, str]] = []
     async with aclosing(form_parts(content_type, body)) as parts:
         async for part in parts:
-            match _FILES.get(part.field):
-                case "images":
-                    fields.setdefault("images", []).append({"file_id": (await _kept(services, part)).id})
-                case "mask":
+            match part.field:
+                case "image" | "image[]":
+                    images.append({"file_id": (await _kept(services, part)).id})
+                case "mask" if "mask" not in fields:
                     fields["mask"] = {"file_id": (await _kept(services, part)).id}
                 case _:
                     _put(fields, part.field, await _text(part))
-    return fields
+    return {**fields, "images": images} if images else fields
 
 
 async def _kept(services: Services, part: FormPart) -> Upload:
@@ -146,10 +147,12 @@ async def _kept(services: Services, part: FormPart) -> Upload:
 
 def _put(fields: dict[str, Any], name: str, text: str) -> None:
     """An empty field is one that was not filled in, but for the prompt, which is missing then."""
+    if name in _OF_JSON:
+        raise InvalidRequest(Problem(pointer(name), f"is no field of a form; send {_OF_JSON[name]} instead"))
     if (nested := _NESTED.fullmatch(name)) is not None:
         fields, name = fields.setdefault("params", {}), nested[1]
     if name in fields:
-        raise InvalidRequest(Problem(f"/{name}", "is given twice; send it once"))
+        raise InvalidRequest(Problem(pointer(name), "is given twice; send it once"))
     if text or name == "prompt":
         fields[name] = text
 

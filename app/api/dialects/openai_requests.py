@@ -5,10 +5,12 @@ Values only: nothing is submitted, and what a template thinks of its parameters 
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
+
+import msgspec
 
 from app.api.dialects.openai_schemas import ImageCreate
 from app.catalogue import Template
@@ -27,6 +29,7 @@ EFFORTS: Final[Mapping[str, float]] = {
 """Steps of a quality, as a multiple of the template's own."""
 
 _TYPED: Final = frozenset({"integer", "number", "boolean"})
+_SCALAR: Final = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?(?:e[+-]?[0-9]{1,2})?", re.ASCII)
 
 
 def requests_of(
@@ -43,6 +46,8 @@ def requests_of(
 
     `references` are sources as in `Request`. Raises InvalidRequest where the template has no place for something.
     """
+    if references and not any(each.kind.is_media for each in template.parameters.values()):
+        raise InvalidRequest(Problem("/image", "is of no use to this model; take one with a picture as a parameter"))
     params = _parameters(body, template)
     metadata = dict(body.kept)
     if template.parameter("prompt") is None:
@@ -107,10 +112,7 @@ def _typed(value: Any, name: str, template: Template) -> Any:
     parameter = template.parameter(name)
     if not isinstance(value, str) or parameter is None or parameter.kind.value not in _TYPED:
         return value
-    try:
-        return json.loads(value.lower())
-    except ValueError:
-        return value
+    return msgspec.json.decode(value.lower()) if _SCALAR.fullmatch(value.lower()) else value
 
 
 def _numbered(request: Request, number: int) -> Request:
