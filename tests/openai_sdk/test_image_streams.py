@@ -27,7 +27,8 @@ async def test_a_stream_has_partial_images_and_then_the_picture(drawing: AsyncOp
     partial = [event for event in events if event.type == "image_generation.partial_image"]
     assert [event.type for event in events][-1] == "image_generation.completed"
     assert len(events) == len(partial) + 1
-    assert [event.partial_image_index for event in partial] == list(range(wanted))
+    assert [event.partial_image_index for event in partial] == list(range(len(partial)))
+    assert min(wanted, 1) <= len(partial) <= wanted
     assert all(opened(event.b64_json).format == "PNG" for event in events)
     assert (events[-1].size, events[-1].output_format) == ("64x64", "png")
 
