@@ -10,10 +10,10 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from app import clock
-from app.catalogue import Catalogue, Known
+from app.catalogue import Known
 from app.comfyui import templates
 from app.comfyui import workflow as workflows
 from app.comfyui.checks import Finding
@@ -22,11 +22,10 @@ from app.comfyui.problems import InvalidInputError, shown
 from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
 from app.errors import InvalidRequest, NotPossible, Problem
-from app.offers import Offers
+from app.offers import Judgement
 from app.records import Generation
-from app.references import Bound, bind, template_slots, workflow_slots
+from app.references import Bound, Sources, bind, template_slots, workflow_slots
 from app.requests import DEFAULT_TEMPLATE, Prepared, Request
-from app.uploads import Uploads
 
 MAX_SEED: Final = 2**53 - 1
 """Seeds we draw are exact in a browser, where numbers are doubles; ComfyUI takes up to 2**64 - 1."""
@@ -65,10 +64,28 @@ class _Draft:
     places: Mapping[tuple[str, str], str] | None = None
 
 
+class Lookup(Protocol):
+    """Templates by name; see `Catalogue`."""
+
+    async def find(self, name: str) -> Known | None: ...
+
+    async def at(self, name: str, version: int) -> Known | None: ...
+
+    def names(self) -> tuple[str, ...]: ...
+
+
+class Offered(Protocol):
+    """What the servers have; see `Offers`."""
+
+    def available(self, template: Template) -> dict[str, tuple[str, ...]]: ...
+
+    async def judged(self, graph: Workflow) -> Judgement: ...
+
+
 class Preparer:
     """Knows the templates, and from the servers what they have."""
 
-    def __init__(self, catalogue: Catalogue, offers: Offers, uploads: Uploads) -> None:
+    def __init__(self, catalogue: Lookup, offers: Offered, uploads: Sources) -> None:
         self._catalogue, self._offers, self._uploads = catalogue, offers, uploads
 
     async def prepare(self, request: Request) -> Prepared:

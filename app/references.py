@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from app.comfyui.parameters import ParameterKind, snake_case
 from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
 from app.errors import BadSource, InvalidRequest, Problem, pointer
 from app.records import InputFile
-from app.uploads import Upload, Uploads
+from app.uploads import Upload
 
 LOADERS: Final[Mapping[str, tuple[str, ParameterKind]]] = {
     "LoadImage": ("image", ParameterKind.IMAGE),
@@ -26,6 +26,14 @@ LOADERS: Final[Mapping[str, tuple[str, ParameterKind]]] = {
     "VHS_LoadVideo": ("video", ParameterKind.VIDEO),
 }
 """Classes of a raw workflow whose files references replace, in the order of the graph."""
+
+
+class Sources(Protocol):
+    """Where input files come from."""
+
+    async def from_source(self, source: str, own_host: str | None = None) -> Upload:
+        """What a caller means by a source; see `Uploads.from_source`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ def workflow_slots(graph: Workflow) -> list[Slot]:
     ]
 
 
-async def bind(slots: Sequence[Slot], references: Sequence[Any], uploads: Uploads, own_host: str | None) -> Bound:
+async def bind(slots: Sequence[Slot], references: Sequence[Any], uploads: Sources, own_host: str | None) -> Bound:
     """Fetch and bind every source. Raises InvalidRequest naming each that does not fit."""
     asked, problems = _asked(slots, references)
     results = await asyncio.gather(*(_fetched(slot, uploads, own_host) for slot in asked))
@@ -97,7 +105,7 @@ async def bind(slots: Sequence[Slot], references: Sequence[Any], uploads: Upload
     return Bound({slot.name: each for slot, each in found if isinstance(each, Upload)})
 
 
-async def _fetched(slot: Slot, uploads: Uploads, own_host: str | None) -> Upload | Problem:
+async def _fetched(slot: Slot, uploads: Sources, own_host: str | None) -> Upload | Problem:
     if not isinstance(slot.source, str) or not slot.source.strip():
         return Problem(slot.at, "must be the id of an upload, a data URL or an http(s) URL, as text")
     try:

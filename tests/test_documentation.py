@@ -195,6 +195,7 @@ def test_the_readme_names_the_commands_of_a_newcomer() -> None:
         ("Start, follow, fetch", "lighthouse.png"),
         ("A workflow of your own", None),
         ("Pictures, videos and sounds as input", None),
+        ("Many at once", None),
     ],
 )
 async def test_the_curls_of_the_readme_run_as_they_stand(

@@ -112,6 +112,8 @@ class GenerationRead(Wire):
     outputs_reused: bool = Field(description="ComfyUI answered wholly from its cache")
     project_id: str | None
     batch_id: str | None
+    batch_index: int | None = Field(description="its place in its batch, from 0 on")
+    item_key: str | None = Field(description="the caller's name for it in its batch")
     metadata: dict[str, Any]
     priority: int
     deadline_at: datetime | None = Field(description="when it will have failed as `timed_out`")
@@ -152,6 +154,8 @@ class GenerationRead(Wire):
             outputs_reused=record.outputs_reused,
             project_id=record.project_id,
             batch_id=record.batch_id,
+            batch_index=record.batch_index,
+            item_key=record.item_key,
             metadata=record.metadata,
             priority=record.priority,
             deadline_at=_time(record.deadline_at),
