@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +22,7 @@ from app.comfyui.exchange import ClientOptions
 from app.comfyui.listener import Listener, ListenerOptions
 from app.comfyui.messages import Message
 from app.settings import Settings
+from app.slots import Slots
 
 OnMessage: TypeAlias = Callable[[Message], None]
 
@@ -30,15 +30,6 @@ log = logging.getLogger(__name__)
 
 DEAF_AFTER_S: Final = 3.0
 """A server tells every socket of a new prompt within milliseconds; a garbage collection holds that up for 0.6 s."""
-
-MIN_DEPTH: Final = 4
-MAX_DEPTH: Final = 32
-AHEAD_S: Final = 0.1
-"""How much work a backend has in hand when depth is ours to choose. Four prompts are more than that unless they take
-milliseconds; what is not handed out yet can still go to another backend, or wait behind something more urgent."""
-
-SLOW_S: Final = 1.0
-"""Pauses between two ends that are longer say nothing about the pace."""
 
 SETTLE_CHECK_S: Final = 0.01
 
@@ -50,8 +41,8 @@ PROBE_INTERVAL_S: Final = 2.0
 """How often a server without a live socket is asked over HTTP whether it is there."""
 
 
-class Backend:
-    """One ComfyUI server. `in_flight` holds the ids of our generations that occupy it.
+class Backend(Slots):
+    """One ComfyUI server, and what it has in hand for us.
 
     `is_up`: it answered lately, over the socket or HTTP. `last_error` is one sentence without an address.
     `unheard_since`: when its socket was lost, or the server came up without one (monotonic seconds).
@@ -59,17 +50,15 @@ class Backend:
     """
 
     def __init__(self, client: ComfyClient, listener: Listener, max_in_flight: int | None) -> None:
+        super().__init__(max_in_flight)
         self.name = client.name
         self.client, self.listener = client, listener
-        self.in_flight: set[str] = set()
         self.is_up = False
         self.last_error: str | None = "not reached yet"
         self.version: str | None = None
         self.device: str | None = None
         self.definitions: Definitions | None = None
         self._defined_at = float("-inf")
-        self._max_in_flight = max_in_flight
-        self._pace_s, self._freed_at = SLOW_S, 0.0
         self._mute_client_id = str(uuid.uuid4())
         self._accepted_at: float | None = None
         self.unheard_since = float("-inf")
@@ -100,7 +89,12 @@ class Backend:
 
     @property
     def free_slots(self) -> int:
-        return max(0, self.depth - len(self.in_flight)) if self.is_healthy and not self.is_worth_a_wait else 0
+        """How many prompts somebody waits for it can take now."""
+        return self.slots_for(is_background=False)
+
+    def slots_for(self, *, is_background: bool) -> int:
+        """The same for prompts of that urgency."""
+        return self.room(is_background=is_background) if self.is_healthy and not self.is_worth_a_wait else 0
 
     @property
     def is_worth_a_wait(self) -> bool:
@@ -110,22 +104,6 @@ class Backend:
     def away_s(self, now: float) -> float:
         """For how long it has been out of reach, at `now` in monotonic seconds."""
         return 0.0 if self.is_up else now - self._down_since
-
-    @property
-    def depth(self) -> int:
-        """How many prompts it may have at a time: as set, or as many as keep it busy while we fetch the next ones."""
-        if self._max_in_flight is not None:
-            return self._max_in_flight
-        return min(MAX_DEPTH, max(MIN_DEPTH, math.ceil(AHEAD_S / self._pace_s)))
-
-    def free(self, generation_id: str, now: float) -> bool:
-        """One of its slots is free again, at `now` in monotonic seconds; False if it was already."""
-        if generation_id not in self.in_flight:
-            return False
-        self.in_flight.discard(generation_id)
-        self._pace_s += (min(SLOW_S, now - self._freed_at) - self._pace_s) / 8
-        self._freed_at = now
-        return True
 
     def accepted(self, at: float) -> None:
         """A prompt was taken `at` (monotonic seconds): the server tells every socket so."""
@@ -240,10 +218,11 @@ class BackendPool:
     def get(self, name: str | None) -> Backend | None:
         return self._backends.get(name) if name is not None else None
 
-    def with_room(self, able: str | None = None) -> list[Backend]:
+    def with_room(self, able: str | None = None, *, is_background: bool = False) -> list[Backend]:
         """The servers that can take a prompt now, most room first; with `able` (see `Generation`) only those in it."""
-        free = [each for each in self._backends.values() if able is None or f",{each.name}," in able]
-        return sorted((each for each in free if each.free_slots), key=lambda each: -each.free_slots)
+        known = [each for each in self._backends.values() if able is None or f",{each.name}," in able]
+        rooms = [(each.slots_for(is_background=is_background), each) for each in known]
+        return [each for room, each in sorted(rooms, key=lambda pair: -pair[0]) if room]
 
     @property
     def is_any_up(self) -> bool:

@@ -1,5 +1,7 @@
 """The durable queue: pending rows wait here until a backend has room, in order of priority, then age.
 
+There are two lanes: what somebody waits for, and background work (of a priority below 0), which has fewer slots.
+
 Owns claiming and submitting. A row is claimed for a backend, in one transaction, before ComfyUI hears of it; a prompt
 is never posted again before its first posting's fate is known. Which server runs a generation is decided only when one
 has room.
@@ -9,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +27,7 @@ from app.comfyui.answers import Accepted as AcceptedByComfy
 from app.comfyui.errors import BadReply, Incompatible, NoAnswer, NotFound, Rejected, Unreachable
 from app.db.errors import DatabaseUnavailable
 from app.db.repository import Repository
+from app.db.statements import LEAST
 from app.jobs import Job
 from app.observations import Accepted, Missing, Refused, Unanswered
 from app.placing import InputGone, Placer, forgotten
@@ -37,12 +42,29 @@ log = logging.getLogger(__name__)
 OTHER_ID_WAIT_S: Final = 5.0
 """How long an answer waits until a foreign prompt_id is on record; it comes to nothing when the prompt just ended."""
 
+BEHIND_ALL: Final = 1e12
+"""ComfyUI runs the lowest number first, and counts up from 0 for prompts without one: what yields to those needs a
+number beyond any count."""
+
+APART: Final = 1_000_000
+"""Numbers between two priorities in the background, so that those of one go in their turn."""
+
 IDLE_CHECK_S: Final = 2.0
 """How often the queue is looked at without a reason: rows of a replica that died come to light this way."""
 
 
+@dataclass(slots=True)
+class _Lane:
+    """Waiting work of one urgency: of priorities down to `least`. `arrivals` tells whether some came meanwhile."""
+
+    is_background: bool
+    least: int
+    has_backlog: bool = False
+    arrivals: int = 0
+
+
 class Dispatcher:
-    """`owner` is this process's name in the rows it claims."""
+    """`owner` is this process's name in the rows it claims. `on_dry`: there is room, and no background work for it."""
 
     def __init__(
         self,
@@ -58,24 +80,30 @@ class Dispatcher:
         self._placer = placer
         self._wall = wall
         self._awake = asyncio.Event()
-        self._has_backlog = False
-        self._arrivals = 0
+        self._urgent, self._background = _Lane(False, 0), _Lane(True, LEAST)
+        self._submitted = itertools.count()
+        self.on_dry: Callable[[], None] = _nothing
 
     def wake(self) -> None:
         """There may be a free slot, or something to submit."""
         self._awake.set()
 
-    def backlog(self) -> None:
-        """A pending row was added: nothing may overtake it from now on."""
-        self._arrivals += 1
-        self._has_backlog = True
+    def backlog(self, *, is_background: bool | None = None) -> None:
+        """A pending row was added, of either urgency: nothing of its lane may overtake it from now on."""
+        for lane in (self._urgent, self._background):
+            if is_background is None or lane.is_background is is_background:
+                lane.arrivals += 1
+                lane.has_backlog = True
         self._awake.set()
 
     def reserve(self, record: Generation) -> Backend | None:
         """A slot for a generation that is not stored yet; None when it has to wait its turn."""
-        backend = None if self._has_backlog else next(iter(self._pool.with_room(record.able)), None)
+        is_background = record.is_background
+        if self._urgent.has_backlog or (is_background and self._background.has_backlog):
+            return None
+        backend = next(iter(self._pool.with_room(record.able, is_background=is_background)), None)
         if backend is not None:
-            backend.in_flight.add(record.id)
+            backend.take(record.id, is_background=is_background)
         return backend
 
     def claimed(self, record: Generation, backend: Backend) -> Generation:
@@ -91,10 +119,11 @@ class Dispatcher:
 
     async def look(self) -> None:
         """See whether anything waits: a row of a replica that died, or of an earlier life."""
-        try:
-            self._has_backlog = self._has_backlog or await self._repository.pending_count() > 0
-        except DatabaseUnavailable:
-            self._has_backlog = True
+        for lane in (self._urgent, self._background):
+            try:
+                lane.has_backlog = lane.has_backlog or await self._repository.pending_count(lane.least) > 0
+            except DatabaseUnavailable:
+                lane.has_backlog = True
 
     async def run(self) -> None:
         """Hand out pending rows whenever there is room, for ever."""
@@ -111,23 +140,32 @@ class Dispatcher:
                 await self.look()
 
     async def _hand_out(self) -> None:
-        while self._has_backlog and (backends := self._pool.with_room()):
-            arrivals = self._arrivals
-            taken = [await self._claim(backend) for backend in backends]
-            if any(taken) or self._arrivals != arrivals:
+        for lane in (self._urgent, self._background):
+            await self._serve(lane)
+        if not self._background.has_backlog:
+            self.on_dry()
+
+    async def _serve(self, lane: _Lane) -> None:
+        while lane.has_backlog and (backends := self._pool.with_room(is_background=lane.is_background)):
+            arrivals = lane.arrivals
+            taken = [await self._claim(backend, lane) for backend in backends]
+            if any(taken) or lane.arrivals != arrivals:
+                if lane.is_background and self._urgent.has_backlog:
+                    await self._serve(self._urgent)
                 continue
             # What is left, if anything, waits for backends that are full or down.
-            self._has_backlog = len(self._pool.all) > 1 and await self._repository.pending_count() > 0
+            lane.has_backlog = len(self._pool.all) > 1 and await self._repository.pending_count(lane.least) > 0
             return
 
-    async def _claim(self, backend: Backend) -> int:
-        """Hand a backend as much as it has room for; how much that was."""
+    async def _claim(self, backend: Backend, lane: _Lane) -> int:
+        """Hand a backend as much of a lane as it has room for; how much that was."""
         claimed = await self._repository.claim(
             backend=backend.name,
             client_id=backend.client_id,
             owner=self._owner,
-            limit=backend.free_slots,
+            limit=backend.slots_for(is_background=lane.is_background),
             now=self._wall(),
+            least=lane.least,
         )
         for record, workflow in claimed:
             self.submit(record, workflow, backend)
@@ -179,9 +217,15 @@ class Dispatcher:
             workflow,
             prompt_id=record.prompt_id,
             client_id=record.client_id or backend.client_id,
-            number=-float(record.priority) if record.priority else None,
+            number=self._number(record.priority),
             extra_data={},
         )
+
+    def _number(self, priority: int) -> float | None:
+        """Where in ComfyUI's own queue a prompt of that priority belongs; None: behind those that came before."""
+        if priority >= 0:
+            return -float(priority) if priority else None
+        return BEHIND_ALL - priority * APART + next(self._submitted) % APART
 
     def _refuse(self, job: Job, failure: Failure) -> Failure:
         self._tracker.offer(job, Refused(failure))
@@ -204,7 +248,11 @@ class Dispatcher:
             self._tracker.offer(job, Missing())  # It is being canceled, and there is nothing to take back.
             return
         await self._tracker.give_back(job)
-        self.backlog()
+        self.backlog(is_background=job.record.is_background)
+
+
+def _nothing() -> None:
+    """Nobody keeps more work back yet."""
 
 
 def _refusal(rejected: Rejected) -> Failure:

@@ -145,9 +145,9 @@ class Generations:
             raise NoBackend
         backend = self._dispatcher.reserve(record)
         if backend is None:
-            await self._check_room()
+            await self._check_room(record)
             await self._store(record, prepared)
-            self._dispatcher.backlog()
+            self._dispatcher.backlog(is_background=record.is_background)
             return await self._shown(record)
         record = self._dispatcher.claimed(record, backend)
         try:
@@ -237,10 +237,12 @@ class Generations:
             record = await self._record(generation_id)
         return await self.get(generation_id)
 
-    async def _check_room(self) -> None:
-        """Counts those waiting once a second, and whenever the room found then is used up."""
+    async def _check_room(self, record: Generation) -> None:
+        """Counts those waiting once a second, and whenever the room found then is used up. Batches take none of it."""
+        if record.is_background:
+            return
         if self._room <= 0 or time.monotonic() - self._counted_at > COUNT_EVERY_S:
-            pending = await self._repository.pending_count()
+            pending = await self._repository.pending_count(least=0)
             self._room, self._counted_at = self._max_pending - pending, time.monotonic()
             if self._room <= 0:
                 raise QueueFull(pending, retry_after_s=10)

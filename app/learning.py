@@ -197,7 +197,7 @@ class Learner:
 def turn_of(job: Job, jobs: Iterable[Job], at: float) -> tuple[int, float | None]:
     """Its place among those we handed to its backend (1 is next), and when its turn should come, if that is known.
 
-    ComfyUI takes those with a number of their own first, then the others as they came; `jobs` come in that order.
+    ComfyUI takes what has a higher priority first, then the others as they came; `jobs` come in that order.
     """
     place, wait_s, is_before = 1, 0.0, True
     rank, is_known = _rank(job.record), True
@@ -216,7 +216,7 @@ def turn_of(job: Job, jobs: Iterable[Job], at: float) -> tuple[int, float | None
 
 
 def _rank(record: Generation) -> int:
-    return min(0, -record.priority)
+    return -record.priority
 
 
 def _left_s(job: Job, at: float) -> float | None:

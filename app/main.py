@@ -14,24 +14,40 @@ from typing import TYPE_CHECKING, Final
 
 import stamina
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from app import canceling
 from app.addresses import Allowed
 from app.adopting import Adopter
-from app.api import backends, events, generations, health, openapi, outputs, pages, projects, templates, uploads
+from app.api import (
+    backends,
+    batches,
+    events,
+    generations,
+    health,
+    layers,
+    openapi,
+    outputs,
+    pages,
+    projects,
+    templates,
+    uploads,
+)
 from app.api import errors as api_errors
 from app.api.dependencies import Services
+from app.api.dialects import channels, openai_images, openai_models, sessions
 from app.api.links import Links
-from app.api.middleware import CamelQuery, LimitBody, RequireKey
 from app.api.streams import StreamHub
 from app.api.wire import EventEncoder
 from app.authoring import Authoring
 from app.backends import Backend, BackendPool, open_pool
+from app.batch_keeping import BatchKeeper
+from app.batch_preparing import BatchPreparer
+from app.batches import Batches
 from app.bus import BusUnavailable, MemoryEventBus
 from app.catalogue import Catalogue
 from app.comfyui.templates import Template, load_builtin
 from app.conversions import Conversions
+from app.db.batch_shelf import BatchShelf
 from app.db.engine import Database
 from app.db.errors import DatabaseUnavailable
 from app.db.migration import migrate
@@ -91,35 +107,16 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for module in (generations, events, outputs, uploads, templates, backends, projects, health):
+    for module in (generations, events, outputs, uploads, templates, backends, projects, batches, health, *DIALECTS):
         app.include_router(module.router)
     app.include_router(pages.routes(pages.load()))
     app.openapi = lambda: openapi.document(app, builtin, wants_key=bool(keys))  # type: ignore[method-assign]
     api_errors.install(app, {DatabaseUnavailable: "database", BusUnavailable: "event bus"})
-    app.add_middleware(CamelQuery)
-    upload_limit = {"/api/uploads": settings.max_upload_bytes + FORM_BYTES}
-    app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes, exceptions=upload_limit)
-    app.add_middleware(RequireKey, keys=keys, links=links)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED,
-            max_age=CORS_MAX_AGE_S,
-        )
+    layers.install(app, settings, keys, links)
     return app
 
 
-EXPOSED: Final = ("Location", "ETag", "Retry-After", "Idempotency-Replayed", "Preference-Applied", "Content-Range")
-"""Headers of answers that a page of another origin may read."""
-
-CORS_MAX_AGE_S: Final = 600
-"""How long a browser need not ask again whether it may."""
-
-FORM_BYTES: Final = 64 * 1024
-"""What a form may add to the file it carries: boundaries, headers and small fields."""
+DIALECTS: Final = (sessions, channels, openai_images, openai_models)
 
 START_PATIENCE_S: Final = 15.0
 """How long a start waits for a database that does not answer."""
@@ -166,12 +163,41 @@ async def _open(stack: AsyncExitStack, settings: Settings, links: Links, builtin
         accept_when_down=settings.accept_when_down,
         submit_wait_s=settings.submit_wait_s,
     )
+    batches = _batches(engine, use_cases, settings, lambda: BatchPreparer(catalogue, offers, intake), projects)
+    await stack.enter_async_context(background(batches=batches.run()))
     conversions = Conversions(settings.data_dir / "cache", max_bytes=settings.cache_bytes)
     stack.push_async_callback(conversions.aclose)
     state = Health(engine.database, engine.storage, engine.bus, engine.pool, engine.tracker)
     authoring = Authoring(catalogue, offers)
+    encoder = EventEncoder(links)
     return Services(
-        settings, use_cases, intake, authoring, offers, projects, conversions, state, links, EventEncoder(links), hub
+        settings, use_cases, batches, intake, authoring, offers, projects, conversions, state, links, encoder, hub
+    )
+
+
+def _batches(
+    engine: _Engine,
+    generations: Generations,
+    settings: Settings,
+    preparer: Callable[[], BatchPreparer],
+    projects: Projects,
+) -> Batches:
+    """The use cases of batches, wired to the queue: each tells the other when there is something to do."""
+    shelf, dispatcher = BatchShelf(engine.database), engine.dispatcher
+    keeper = BatchKeeper(shelf, generations.cancel, dispatcher.backlog)
+    dispatcher.on_dry = keeper.on_dry
+    return Batches(
+        shelf,
+        engine.repository,
+        keeper,
+        preparer,
+        storage=engine.storage,
+        projects=projects,
+        tracker=engine.tracker,
+        pool=engine.pool,
+        learner=engine.learner,
+        max_waiting=settings.max_batch_waiting,
+        accept_when_down=settings.accept_when_down,
     )
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "convert",
     "dimensions",
     "kind_of",
+    "painted_mask",
 ]
 
 # 10,000 x 10,000: past what an upscaler saves, and 400 MB when decoded with alpha.
@@ -136,7 +137,7 @@ def dimensions(source: bytes | Path | BinaryIO) -> Size | None:
     return None
 
 
-def convert(source: Path, conversion: Conversion) -> bytes:
+def convert(source: Path | BinaryIO, conversion: Conversion) -> bytes:
     """The converted file's bytes. Blocks for up to seconds: only for worker threads.
 
     Upright by its EXIF orientation, never enlarged, without metadata (a ComfyUI picture carries its whole workflow)
@@ -149,6 +150,23 @@ def convert(source: Path, conversion: Conversion) -> bytes:
             _save_animation(picture, encoded, conversion)
         else:
             _save_still(picture, encoded, conversion)
+    return encoded.getvalue()
+
+
+def painted_mask(source: Path) -> bytes | None:
+    """A PNG that is white where `source` is transparent, black where it is opaque, and as transparent as it was.
+
+    So it says the same to whoever reads a mask's colour and to whoever reads its transparency. None for a picture
+    without any transparency. Blocks, as `convert`.
+    """
+    encoded = io.BytesIO()
+    with _translated(), Image.open(source) as picture:
+        shown = _plain(ImageOps.exif_transpose(picture))
+        if shown.mode != "RGBA" or shown.getchannel("A").getextrema() == (255, 255):
+            return None
+        alpha = shown.getchannel("A")
+        white = ImageOps.invert(alpha)
+        Image.merge("RGBA", (white, white, white, alpha)).save(encoded, "PNG")
     return encoded.getvalue()
 
 

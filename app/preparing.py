@@ -10,10 +10,10 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from app import clock
-from app.catalogue import Catalogue, Known
+from app.catalogue import Known
 from app.comfyui import templates
 from app.comfyui import workflow as workflows
 from app.comfyui.checks import Finding
@@ -22,11 +22,10 @@ from app.comfyui.problems import InvalidInputError
 from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
 from app.errors import InvalidRequest, NotPossible, Problem
-from app.offers import Offers
+from app.offers import Judgement
 from app.records import Generation
-from app.references import Bound, bind, template_slots, workflow_slots
+from app.references import Bound, Sources, bind, template_slots, workflow_slots
 from app.requests import DEFAULT_TEMPLATE, Prepared, Request
-from app.uploads import Uploads
 
 MAX_SEED: Final = 2**53 - 1
 """Seeds we draw are exact in a browser, where numbers are doubles; ComfyUI takes up to 2**64 - 1."""
@@ -40,7 +39,10 @@ OLDER_NAMES: Final = frozenset(
         *("styleName", "style_name", "shotSize", "shot_size", "entityIds", "entity_ids", "modelType", "model_type"),
     }
 )
-"""Fields of older front ends: parameters where a template has them, else kept in the metadata."""
+"""Fields of older front ends: parameters where a template has them, else kept in the metadata.
+
+A request that has one of them is an older one: whatever else its template does not know goes there, too.
+"""
 
 MAX_KEPT_CHARS: Final = 2000
 """Of a reference that a template has no use for: a URL is kept with the metadata, a file's content is not."""
@@ -62,10 +64,28 @@ class _Draft:
     places: Mapping[tuple[str, str], str] | None = None
 
 
+class Lookup(Protocol):
+    """Templates by name; see `Catalogue`."""
+
+    async def find(self, name: str) -> Known | None: ...
+
+    async def at(self, name: str, version: int) -> Known | None: ...
+
+    def names(self) -> tuple[str, ...]: ...
+
+
+class Offered(Protocol):
+    """What the servers have; see `Offers`."""
+
+    def available(self, template: Template) -> dict[str, tuple[str, ...]]: ...
+
+    async def judged(self, graph: Workflow) -> Judgement: ...
+
+
 class Preparer:
     """Knows the templates, and from the servers what they have."""
 
-    def __init__(self, catalogue: Catalogue, offers: Offers, uploads: Uploads) -> None:
+    def __init__(self, catalogue: Lookup, offers: Offered, uploads: Sources) -> None:
         self._catalogue, self._offers, self._uploads = catalogue, offers, uploads
 
     async def prepare(self, request: Request) -> Prepared:
@@ -160,16 +180,17 @@ def _is_media(template: Template, spelling: str) -> bool:
 
 
 def _modern(request: Request, template: Template) -> Request:
-    """Without what older front ends send and this template has no parameter for: that goes to the metadata."""
+    """Without what older front ends send and this template has no place for: that goes to the metadata."""
+    is_older = any(name in OLDER_NAMES for name in request.params)
     left = {
         name: value
         for name, value in request.params.items()
-        if name in OLDER_NAMES and template.parameter(name) is None and f"/{name}" not in request.nested
+        if (name in OLDER_NAMES or is_older) and template.parameter(name) is None and f"/{name}" not in request.nested
     }
-    references = request.references
-    if references and not template_slots(template, {}, frozenset()):
-        left["references"] = [_kept(each) for each in references]
-        references = ()
+    references, room = request.references, len(template_slots(template, {}, frozenset()))
+    if references and (room == 0 or (is_older and len(references) > room)):
+        left["references"] = [_kept(each) for each in references[room:]]
+        references = references[:room]
     params = {name: value for name, value in request.params.items() if name not in left}
     return replace(request, params=params, metadata={**left, **request.metadata}, references=references)
 

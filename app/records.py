@@ -108,7 +108,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     caller's name for the request, and `fingerprint` tells whether a second request of that name asks for the same.
     `able` names the servers that could run it, between commas (",gpu-0,gpu-2,"); None: any. `template_version` is that
     of a caller's own template; built-in ones have the service's. `keep_temporary`: also what the workflow saves only
-    to be looked at.
+    to be looked at. `batch_index` is its place in its batch from 0 on, `item_key` the caller's name for it there.
     """
 
     id: str
@@ -126,6 +126,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     keep_temporary: bool = False
     project_id: str | None = None
     batch_id: str | None = None
+    batch_index: int | None = None
+    item_key: str | None = None
     metadata: dict[str, Any] = {}
     inputs: tuple[InputFile, ...] = ()
     able: str | None = None
@@ -150,6 +152,11 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def is_background(self) -> bool:
+        """Nobody waits for it: whatever has a priority of 0 or more goes first."""
+        return self.priority < 0
 
     @property
     def images(self) -> tuple[Output, ...]:

@@ -10,14 +10,14 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from app.comfyui.parameters import ParameterKind, snake_case
 from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
 from app.errors import BadSource, InvalidRequest, Problem, pointer
 from app.records import InputFile
-from app.uploads import Upload, Uploads
+from app.uploads import Upload
 
 LOADERS: Final[Mapping[str, tuple[str, ParameterKind]]] = {
     "LoadImage": ("image", ParameterKind.IMAGE),
@@ -28,8 +28,15 @@ LOADERS: Final[Mapping[str, tuple[str, ParameterKind]]] = {
 }
 """Classes of a raw workflow whose files references replace, in the order of the graph."""
 
-
 _SOURCE: Final = re.compile(r"(?:data:|https?://)|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+
+class Sources(Protocol):
+    """Where input files come from."""
+
+    async def from_source(self, source: str, own_host: str | None = None) -> Upload:
+        """What a caller means by a source; see `Uploads.from_source`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ def workflow_slots(graph: Workflow) -> list[Slot]:
     return slots
 
 
-async def bind(slots: Sequence[Slot], references: Sequence[Any], uploads: Uploads, own_host: str | None) -> Bound:
+async def bind(slots: Sequence[Slot], references: Sequence[Any], uploads: Sources, own_host: str | None) -> Bound:
     """Fetch and bind every source. Raises InvalidRequest naming each that does not fit."""
     asked, problems = _asked(slots, references)
     results = await asyncio.gather(*(_fetched(slot, uploads, own_host) for slot in asked))
@@ -108,7 +115,7 @@ async def bind(slots: Sequence[Slot], references: Sequence[Any], uploads: Upload
     return Bound({slot.name: each for slot, each in found if isinstance(each, Upload)})
 
 
-async def _fetched(slot: Slot, uploads: Uploads, own_host: str | None) -> Upload | Problem:
+async def _fetched(slot: Slot, uploads: Sources, own_host: str | None) -> Upload | Problem:
     if not isinstance(slot.source, str) or not slot.source.strip():
         return Problem(slot.at, "must be the id of an upload, a data URL or an http(s) URL, as text")
     try:

@@ -85,6 +85,10 @@ class Settings(BaseSettings):
         description="prompts handed to one backend at a time; unset = 4, and up to 32 while jobs take milliseconds",
     )
     max_pending: int = Field(default=10_000, ge=1, description="generations that may wait; past it: 503")
+    max_batch_items: int = Field(default=10_000, ge=1, le=100_000, description="items a batch may have")
+    max_batch_waiting: int = Field(
+        default=100_000, ge=1, description="items of all batches that may wait; past it: 503 for further batches"
+    )
     max_attempts: int = Field(default=3, ge=1, le=100, description="submissions of a prompt that backends keep losing")
     poll_interval_s: float = Field(
         default=2, gt=0, le=3600, description="seconds between questions about a silent prompt"
@@ -114,6 +118,9 @@ class Settings(BaseSettings):
     keep_timeout_s: float = Field(default=300, gt=0, description="seconds to go on trying to fetch finished files")
     database_timeout_s: float = Field(default=10, gt=0, description="seconds a database statement may take")
     max_wait_s: float = Field(default=120, gt=0, description="longest `Prefer: wait` and `?wait=` in seconds")
+    images_timeout_s: float = Field(
+        default=600, gt=0, le=86_400, description="seconds `/v1/images` waits; then the generation ends as `timed_out`"
+    )
     ping_interval_s: float = Field(default=15, gt=0, description="seconds between comments on a quiet event stream")
     shutdown_grace_s: float = Field(default=5, gt=0, description="seconds open requests get when the service stops")
     max_body_bytes: int = Field(default=16 * 1024**2, ge=1024, description="largest request body in bytes")

@@ -102,7 +102,7 @@ class Tracker:
         job = Job(begin(record, plan, kind), record, backend, heard_at, now, is_submitting=not is_adopted)
         self._jobs[record.prompt_id] = job
         self._learner.want(kind)
-        backend.in_flight.add(record.id)
+        backend.take(record.id, is_background=record.is_background)
         self.spawn(self._follow(job), f"follow {record.id}")
         if record.status is GenerationStatus.CANCELING:
             self._cancel(job)

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.backends import MAX_DEPTH, MIN_DEPTH, Backend
+from app.backends import Backend
 from app.comfyui.client import connect
 from app.comfyui.listener import Listener
+from app.slots import MAX_DEPTH, MIN_DEPTH
 
 
 @pytest.fixture

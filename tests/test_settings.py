@@ -43,6 +43,7 @@ EACH: dict[str, tuple[str, Any]] = {
     "keep_timeout_s": ("1", 1),
     "database_timeout_s": ("1", 1),
     "max_wait_s": ("1", 1),
+    "images_timeout_s": ("1", 1),
     "ping_interval_s": ("1", 1),
     "shutdown_grace_s": ("1", 1),
     "max_body_bytes": ("2048", 2048),

@@ -31,6 +31,11 @@ def generation_body(raw: bytes) -> GenerationCreate:
     body = _decoded(raw)
     if not isinstance(body, dict):
         raise InvalidRequest(Problem("", "send a JSON object with a prompt, or with a workflow"))
+    return generation_part(body)
+
+
+def generation_part(body: dict[str, Any]) -> GenerationCreate:
+    """A generation that stands inside another body. Raises InvalidRequest, with pointers into this part."""
     body = {name: part for name, part in body.items() if name not in _NOT_YET or part not in (None, [])}
     problems = [*_contradictions(body), *_too_deep(body)]
     if problems:
@@ -69,6 +74,8 @@ def worded(found: ErrorDetails) -> str:
             return "is missing; send it"
         case "string_pattern_mismatch" if found["loc"] and found["loc"][-1] == "name":
             return "must be made of lower-case letters, digits, `-` and `_`, and begin with a letter or digit"
+        case "string_pattern_mismatch" if found["loc"] and found["loc"][-1] == "size":
+            return "must be WIDTHxHEIGHT in pixels, such as 1024x1024, or auto"
         case "string_pattern_mismatch":
             return _UUID
         case "value_error":

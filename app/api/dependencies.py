@@ -14,6 +14,7 @@ from app.api.schemas import UUID
 from app.api.streams import StreamHub
 from app.api.wire import EventEncoder
 from app.authoring import Authoring
+from app.batches import Batches
 from app.conversions import Conversions
 from app.generations import Generations
 from app.health import Health
@@ -29,6 +30,7 @@ class Services:
 
     settings: Settings
     generations: Generations
+    batches: Batches
     uploads: Uploads
     authoring: Authoring
     offers: Offers

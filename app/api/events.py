@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Header, Query
@@ -11,6 +12,7 @@ from app.api.dependencies import GenerationId, Services, ServicesDep
 from app.api.openapi import EVENTS, PICTURE, errors, readable
 from app.api.schemas import UUID
 from app.api.streams import ProgressStream
+from app.bus import Entry
 from app.watching import END
 
 router = APIRouter(prefix="/api", tags=["progress"])
@@ -56,14 +58,22 @@ async def preview(generation_id: GenerationId, services: ServicesDep) -> Respons
 
 
 async def stream(
-    services: Services, generation_id: str, last_event_id: str | None = None, previews: str = "url"
+    services: Services,
+    generation_id: str,
+    last_event_id: str | None = None,
+    previews: str = "url",
+    frame: Callable[[Entry], bytes] | None = None,
 ) -> Response:
-    """The stream's answer. Raises NotFound before anything is sent; 204 for who has seen the end."""
+    """The stream's answer. Raises NotFound before anything is sent; 204 for who has seen the end.
+
+    `frame` writes the events of another dialect.
+    """
     if last_event_id == END and (await services.generations.get(generation_id)).record.is_terminal:
         return Response(status_code=NO_CONTENT)
     watching = services.generations.watch(generation_id, last_event_id or None)
     watch = await watching.__aenter__()
-    frame = services.encoder.inline_frame if previews == "inline" else services.encoder.frame
+    if frame is None:
+        frame = services.encoder.inline_frame if previews == "inline" else services.encoder.frame
 
     async def close() -> None:
         await watching.__aexit__(None, None, None)

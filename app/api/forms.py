@@ -1,4 +1,4 @@
-"""One file out of a multipart form, read as it comes. Owns what is said of a bad form; never keeps any of it.
+"""Files and fields out of a multipart form, read as they come. Owns what is said of a bad form; never keeps any of it.
 
 Not `Request.form()`: it writes the whole file to a temporary one before anybody has seen its first byte.
 """
@@ -38,6 +38,15 @@ class FilePart:
 
 
 @dataclass(frozen=True, slots=True)
+class FormPart:
+    """One part of a form. `filename` None: a field of text. What is left of `chunks` is read past."""
+
+    field: str
+    filename: str | None
+    chunks: AsyncGenerator[bytes, None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Opening:
     """A part begins."""
 
@@ -70,6 +79,23 @@ async def file_part(content_type: str, body: AsyncIterator[bytes], field: str) -
     raise InvalidRequest(Problem(f"/{field}", f"is missing, and {seen}; send the file in a field of this name"))
 
 
+async def form_parts(content_type: str, body: AsyncIterator[bytes]) -> AsyncGenerator[FormPart, None]:
+    """Every part in its order; read each before asking for the next. Raises MalformedBody, at the latest at the end."""
+    pieces = _pieces(content_type, body)
+    upcoming: _Piece | None = await anext(pieces, None)
+
+    async def content() -> AsyncGenerator[bytes, None]:
+        nonlocal upcoming
+        while isinstance(upcoming := await anext(pieces, None), bytes):
+            yield upcoming
+
+    while isinstance(upcoming, _Opening):
+        opening = upcoming
+        yield FormPart(opening.field, opening.filename, content())
+        while upcoming is opening or isinstance(upcoming, bytes):
+            upcoming = await anext(pieces, None)
+
+
 async def _content(pieces: AsyncIterator[_Piece], field: str) -> AsyncGenerator[bytes, None]:
     is_ours = True
     async for piece in pieces:
@@ -81,7 +107,7 @@ async def _content(pieces: AsyncIterator[_Piece], field: str) -> AsyncGenerator[
             yield piece
 
 
-async def _pieces(content_type: str, body: AsyncIterator[bytes]) -> AsyncIterator[_Piece]:
+async def _pieces(content_type: str, body: AsyncIterator[bytes]) -> AsyncGenerator[_Piece, None]:
     form = _Form(content_type)
     async for chunk in body:
         form.write(chunk)

@@ -16,7 +16,7 @@ from app.api.dependencies import CreateDep, GenerationId, OverridesDep, Services
 from app.api.events import stream
 from app.api.headers import CancelAfter, IdempotencyKey, Prefer, deadline_s, key, wait_s
 from app.api.openapi import CREATE, RETRY, errors, readable
-from app.api.schemas import GenerationPage, GenerationRead
+from app.api.schemas import GenerationPage, GenerationRead, GenerationStarted
 from app.errors import InvalidRequest, Problem
 from app.generations import GenerationFilter, Position, Shown, Submitted
 from app.records import Status
@@ -153,7 +153,8 @@ async def _answered(submitted: Submitted, services: Services, request: Request, 
         shown = await services.generations.wait(shown.record.id, longest_s)
         headers["Preference-Applied"] = f"wait={longest_s:g}"
     is_created = longest_s is not None and shown.record.is_terminal
-    return _record(shown, services, 201 if is_created else 202, headers)
+    body = GenerationStarted.of(shown, services.links).model_dump_json(by_alias=True)
+    return Response(body, 201 if is_created else 202, headers, media_type="application/json")
 
 
 def _record(shown: Shown, services: Services, status: int, headers: dict[str, str]) -> Response:

@@ -35,8 +35,12 @@ class Links:
         """The URL of something of an upload's."""
         return self._url("uploads", upload_id, path)
 
+    def to_batch(self, batch_id: str, path: str) -> str:
+        """The URL of something of a batch's."""
+        return self._url("batches", batch_id, path)
+
     def allows(self, token: str, generation_id: str) -> bool:
-        """Whether the token is ours, for this generation or upload, and not expired."""
+        """Whether the token is ours, for this generation, upload or batch, and not expired."""
         expires, _, _ = token.partition(".")
         if self._secret is None or not expires.isascii() or not expires.isdigit() or len(expires) > 12:
             return False

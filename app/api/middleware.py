@@ -19,7 +19,9 @@ _GUARDED: Final = ("/api", "/v1")
 _PROGRESS: Final = "/api/generate/progress"
 _NAME: Final = re.compile(rb"(?:^|(?<=&))[a-z_]+(?==)")
 _SNAKE: Final = re.compile(rb"_([a-z])")
-_GENERATION: Final = re.compile(r"/api/(?:generations|uploads)/([0-9a-f-]{36})(?:/|$)")
+_GENERATION: Final = re.compile(
+    r"/api/(?:(?:generations|uploads|batches|progress)/|events/file\.)([0-9a-f-]{36})(?:/|$)"
+)
 
 
 class RequireKey:
@@ -55,7 +57,7 @@ def _given_keys(scope: Scope) -> list[bytes]:
 
 
 def _asked(scope: Scope, query: dict[str, list[str]]) -> str:
-    """The one generation or upload the request is about. A token opens nothing else, above all no list."""
+    """The one generation, upload or batch the request is about. A token opens nothing else, above all no list."""
     if scope["path"] == _PROGRESS:
         return next(iter(query.get("generationId", ())), "")
     of_path = _GENERATION.match(scope["path"])

@@ -10,10 +10,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from app.api.batch_schemas import BatchCreate, BatchEventRead, BatchResult
+from app.api.dialects.openai_schemas import ImageCreate, ImageEdit
 from app.api.event_schemas import EventRead
 from app.api.project_schemas import ProjectWrite
 from app.api.request_schemas import GenerationCreate
-from app.api.schemas import GenerationPage, GenerationRead, ProblemRead
+from app.api.schemas import GenerationPage, GenerationStarted, ProblemRead
 from app.api.template_schemas import TemplateWrite
 from app.catalogue import Template
 
@@ -56,7 +58,7 @@ CREATE: Final[dict[str, Any]] = {
     "responses": {
         str(status): {
             "description": text,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerationRead"}}},
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerationStarted"}}},
         }
         for status, text in ((202, "accepted, and still running"), (201, "ended while the answer was held"))
     }
@@ -108,6 +110,49 @@ FILE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+BATCH: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchCreate"}}},
+    }
+}
+
+BATCH_EVENTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "unnamed events, each with an `id` and a JSON object with a `type`",
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "description": "one event of the stream",
+                    "properties": {
+                        "id": {"type": "string"},
+                        "data": {**_DATA, "contentSchema": {"$ref": _REF.format(model="BatchEventRead")}},
+                        "retry": {"type": "integer"},
+                    },
+                    "required": ["id", "data"],
+                }
+            }
+        },
+    },
+    204: {"description": "the end was seen already; do not reconnect"},
+}
+
+LINES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "one `BatchResult` a line",
+        "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+    }
+}
+
+ZIP: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "the archive",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
 def readable(router: APIRouter, path: str, **described: Any) -> Callable[[Route], Route]:
     """A route for GET, and for HEAD as every HTTP server has it. The document shows GET alone."""
 
@@ -130,12 +175,19 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+SHOWN: Final = (GenerationStarted, GenerationPage, EventRead, ProblemRead, BatchEventRead, BatchResult)
+"""Answers that routes write by themselves."""
+
+WRITTEN: Final = (GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate)
+"""Bodies that routes read by themselves."""
+
+
 def document(app: FastAPI, templates: Mapping[str, Template], *, wants_key: bool) -> dict[str, Any]:
     """The OpenAPI document with the models that routes read or write by themselves, and what each template takes."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        models = [(model, "validation") for model in (GenerationCreate, TemplateWrite, ProjectWrite)]
-        shown = [(model, "serialization") for model in (GenerationRead, GenerationPage, EventRead, ProblemRead)]
+        models = [(model, "validation") for model in WRITTEN]
+        shown = [(model, "serialization") for model in SHOWN]
         _, extra = models_json_schema([*models, *shown], ref_template=_REF)  # type: ignore[list-item]
         parts = schema.setdefault("components", {}).setdefault("schemas", {})
         parts.update(extra["$defs"])

@@ -10,11 +10,22 @@ from app.api.headers import MAX_DEADLINE_S
 from app.api.schemas import Wire, named
 from app.errors import pointer
 from app.generations import Request
+from app.preparing import OLDER_NAMES
 
 EXAMPLE_GRAPH: Final[dict[str, Any]] = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
     "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "example"}},
 }
+
+
+OLDER_SOURCES: Final = ("url", "image_url", "imageUrl")
+"""What older front ends call the source of a reference."""
+
+
+def _names_a_file(reference: object) -> bool:
+    if isinstance(reference, dict):
+        return any(isinstance(reference.get(name), str) for name in ("source", *OLDER_SOURCES))
+    return isinstance(reference, str)
 
 
 def _also_a_string(schema: dict[str, Any]) -> None:
@@ -36,6 +47,9 @@ class ReferenceIn(Wire):
     @model_validator(mode="before")
     @classmethod
     def _from_source(cls, value: object) -> object:
+        if isinstance(value, dict) and value.get("source") is None:
+            older = next((value[name] for name in OLDER_SOURCES if isinstance(value.get(name), str)), None)
+            return value if older is None else {**value, "source": older}
         return {"source": value} if isinstance(value, str) else value
 
 
@@ -95,6 +109,20 @@ class GenerationCreate(Wire):
     @classmethod
     def _check_project(cls, value: str | None) -> str | None:
         return named(value) or None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, value: object) -> object:
+        """References of older front ends may be no files at all, but things of their own: those are only kept."""
+        references = value.get("references") if isinstance(value, dict) and value.keys() & OLDER_NAMES else None
+        if not isinstance(references, list) or not isinstance(value, dict):
+            return value
+        files = [each for each in references if _names_a_file(each)]
+        others = [each for each in references if not _names_a_file(each)]
+        metadata = value.get("metadata") or {}
+        if others and isinstance(metadata, dict):
+            metadata = {"otherReferences": others, **metadata}
+        return {**value, "references": files, "metadata": metadata}
 
     def to_request(
         self, idempotency_key: str | None = None, deadline_s: float | None = None, own_host: str | None = None

@@ -119,6 +119,8 @@ class GenerationRead(Wire):
     outputs_reused: bool = Field(description="ComfyUI answered wholly from its cache")
     project_id: str | None
     batch_id: str | None
+    batch_index: int | None = Field(description="its place in its batch, from 0 on")
+    item_key: str | None = Field(description="the caller's name for it in its batch")
     metadata: dict[str, Any]
     priority: int
     deadline_at: datetime | None = Field(description="when it will have failed as `timed_out`")
@@ -159,6 +161,8 @@ class GenerationRead(Wire):
             outputs_reused=record.outputs_reused,
             project_id=record.project_id,
             batch_id=record.batch_id,
+            batch_index=record.batch_index,
+            item_key=record.item_key,
             metadata=record.metadata,
             priority=record.priority,
             deadline_at=_time(record.deadline_at),
@@ -169,6 +173,17 @@ class GenerationRead(Wire):
             duration_seconds=round(ended - started, 3) if ended and started else None,
             urls=_urls(record.id, links),
         )
+
+
+class GenerationStarted(GenerationRead):
+    """The answer that starts a generation: the record, under the older name of its id as well."""
+
+    session_id: str = Field(alias="session_id", pattern=UUID, description="the same as `id`, for older callers")
+
+    @classmethod
+    def of(cls, shown: Shown, links: Links) -> GenerationStarted:
+        read = GenerationRead.of(shown, links)
+        return cls.model_construct(**dict(read), session_id=read.id)
 
 
 class GenerationPage(Wire):

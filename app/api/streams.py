@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import AppStatus
@@ -50,12 +50,24 @@ class ServerSend:
         await self._app(scope, receive, send)
 
 
+class OpenStream(Protocol):
+    """What the hub knows of a stream. Both are called from the loop and must not wait."""
+
+    def ping(self) -> None:
+        """Say something, if nothing was said since the last time."""
+        ...
+
+    def end(self) -> None:
+        """Close politely: the service stops."""
+        ...
+
+
 class StreamHub:
     """All open streams of this process: pings the quiet ones, ends all of them when the service stops."""
 
     def __init__(self, ping_interval_s: float) -> None:
         self._ping_interval_s = ping_interval_s
-        self._pumps: dict[_Pump, None] = {}
+        self._pumps: dict[OpenStream, None] = {}
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -81,7 +93,7 @@ class StreamHub:
             pump.end()
 
     @contextlib.contextmanager
-    def attached(self, pump: _Pump) -> Iterator[None]:
+    def attached(self, pump: OpenStream) -> Iterator[None]:
         """Count the pump among the open streams while the block lasts."""
         self._pumps[pump] = None
         if self._is_closed:

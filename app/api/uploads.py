@@ -89,7 +89,7 @@ async def content(upload_id: UploadId, services: ServicesDep, asked: AskedDep) -
 
 async def _kept(services: Services, request: Request, filename: str | None) -> Upload:
     content_type = request.headers.get("content-type", "")
-    async with aclosing(_arriving(request)) as body:
+    async with aclosing(arriving(request)) as body:
         if not is_form(content_type):
             return await services.uploads.keep(body, filename)
         part = await file_part(content_type, body, FIELD)
@@ -97,7 +97,7 @@ async def _kept(services: Services, request: Request, filename: str | None) -> U
             return await services.uploads.keep(part.chunks, part.filename)
 
 
-async def _arriving(request: Request) -> AsyncGenerator[bytes, None]:
+async def arriving(request: Request) -> AsyncGenerator[bytes, None]:
     """The body as it comes; MalformedBody when it stops coming."""
     stream = request.stream()
     while True:

@@ -55,7 +55,6 @@ class _Check:
     workflow: Workflow
     definitions: Definitions
     near: NearNames = field(default_factory=lambda: NearNames(_MOST_NAMES_COMPARED))
-    rules: dict[str, tuple[InputRule, ...]] = field(default_factory=dict)
     feeds: dict[str, list[str]] = field(default_factory=dict)
 
     def findings(self) -> tuple[Finding, ...]:
@@ -109,10 +108,12 @@ class _Check:
                 yield link
 
     def _rules(self, class_type: str) -> tuple[InputRule, ...]:
-        known = self.rules.get(class_type)
+        known = self.definitions.rules.get(class_type)
         if known is None:
             node = self.definitions.get(class_type)
-            known = self.rules[class_type] = rules_of(node) if node is not None else ()
+            if node is None:
+                return ()
+            known = self.definitions.rules[class_type] = rules_of(node)
         return known
 
     def _spoiled(self, faulty: set[str]) -> set[str]:

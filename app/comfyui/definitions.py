@@ -74,6 +74,8 @@ class Definitions(Mapping[str, NodeDefinition]):
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self._raw = {name: node for name, node in raw.items() if isinstance(node, dict)}
         self._read: dict[str, NodeDefinition] = {}
+        #: What checks made of a class, for the next check: a loader may list a thousand models.
+        self.rules: dict[str, tuple[Any, ...]] = {}
         self.output_classes = frozenset(name for name, node in self._raw.items() if node.get("output_node") is True)
 
     def __getitem__(self, class_type: str) -> NodeDefinition:

@@ -24,7 +24,13 @@ SQLModel.metadata.naming_convention = {
 }
 
 #: The rows nobody has claimed. Literal SQL: a planner uses a partial index only where it can read the condition.
-WAITING: Final = "status = 'pending' AND backend IS NULL"
+UNCLAIMED: Final = "status = 'pending' AND backend IS NULL"
+#: Those whose turn may come. What a batch holds back is not among them.
+WAITING: Final = f"{UNCLAIMED} AND held_at IS NULL"
+#: Those a deadline may end.
+LATE: Final = "deadline_at IS NOT NULL AND completed_at IS NULL"
+ENDED_ITEM: Final = "batch_id IS NOT NULL AND completed_at IS NOT NULL"
+UNFINISHED_BATCH: Final = "completed_at IS NULL"
 
 
 def _partial(name: str, *columns: Any, where: str, unique: bool = False) -> sa.Index:
@@ -45,6 +51,12 @@ class GenerationRow(SQLModel, table=True):
         _partial("ix_generations_batch_id", "batch_id", "created_at", "id", where="batch_id IS NOT NULL"),
         _partial("ix_generations_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
         _partial("ix_generations_template", "template", "created_at", "id", where="template IS NOT NULL"),
+        _partial("ix_generations_deadline_at", "deadline_at", where=LATE),
+        _partial("ix_generations_batch_index", "batch_id", "batch_index", where="batch_index IS NOT NULL", unique=True),
+        _partial("ix_generations_item_key", "batch_id", "item_key", where="item_key IS NOT NULL", unique=True),
+        _partial("ix_generations_held", "batch_id", "created_at", "id", where="held_at IS NOT NULL"),
+        _partial("ix_generations_batch_status", "batch_id", "status", where="batch_id IS NOT NULL"),
+        _partial("ix_generations_batch_ended", "batch_id", "completed_at", "id", where=ENDED_ITEM),
     )
 
     id: str = Field(primary_key=True, sa_type=SafeText)
@@ -62,6 +74,8 @@ class GenerationRow(SQLModel, table=True):
     keep_temporary: bool = Field(sa_type=sa.Boolean)
     project_id: str | None = Field(sa_type=SafeText)
     batch_id: str | None = Field(sa_type=SafeText)
+    batch_index: int | None = Field(sa_type=sa.BigInteger)
+    item_key: str | None = Field(sa_type=SafeText)
     # The attribute `metadata` of a table class is SQLAlchemy's own.
     caller_metadata: JsonObject = Field(sa_column=sa.Column("metadata", Json(JsonObject), nullable=False))
     inputs: list[JsonObject] = Field(sa_column=sa.Column("inputs", Json(tuple[InputFile, ...]), nullable=False))
@@ -85,6 +99,8 @@ class GenerationRow(SQLModel, table=True):
     completed_at: float | None = Field(sa_type=Instant)
     #: When the owning replica last said it is alive; an old stamp lets another replica adopt the row.
     owner_seen_at: float | None = Field(sa_type=Instant)
+    #: Since when its batch holds it back: it is on record, and its turn does not come yet.
+    held_at: float | None = Field(sa_type=Instant)
     # Large, so last: SQLite then reads the columns above without walking their overflow pages.
     workflow: JsonObject = Field(sa_column=sa.Column("workflow", Json(JsonObject), nullable=False))
     request: JsonObject = Field(sa_column=sa.Column("request", Json(JsonObject), nullable=False))
@@ -133,6 +149,33 @@ class ProjectRow(SQLModel, table=True):
     created_at: float = Field(sa_type=Instant)
 
 
+class BatchRow(SQLModel, table=True):
+    """Generations submitted together. They name it; how many stand where is counted, not stored."""
+
+    __tablename__: ClassVar[str] = "batches"
+    __table_args__: ClassVar[tuple[sa.schema.SchemaItem, ...]] = (
+        sa.Index("ix_batches_created_at", "created_at", "id"),
+        _partial("ix_batches_unfinished", "created_at", "id", where=UNFINISHED_BATCH),
+        _partial("ix_batches_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
+    )
+
+    id: str = Field(primary_key=True, sa_type=SafeText)
+    idempotency_key: str | None = Field(sa_type=SafeText)
+    fingerprint: str = Field(sa_type=SafeText)
+    project_id: str | None = Field(sa_type=SafeText)
+    # The attribute `metadata` of a table class is SQLAlchemy's own.
+    caller_metadata: JsonObject = Field(sa_column=sa.Column("metadata", Json(JsonObject), nullable=False))
+    priority: int = Field(sa_type=sa.BigInteger)
+    max_in_flight: int | None = Field(sa_type=sa.BigInteger)
+    total: int = Field(sa_type=sa.BigInteger)
+    created_at: float = Field(sa_type=Instant)
+    #: When somebody last added to it: one that was never accepted and that nobody adds to is removed.
+    touched_at: float = Field(sa_type=Instant)
+    accepted_at: float | None = Field(sa_type=Instant)
+    cancel_requested_at: float | None = Field(sa_type=Instant)
+    completed_at: float | None = Field(sa_type=Instant)
+
+
 class TimingRow(SQLModel, table=True):
     """How long the nodes of a kind of run took lately. `profile` names what is alike enough to be compared."""
 
@@ -148,6 +191,8 @@ UPLOADS: Final = SQLModel.metadata.tables["uploads"]
 TEMPLATES: Final = SQLModel.metadata.tables["templates"]
 PROJECTS: Final = SQLModel.metadata.tables["projects"]
 TIMINGS: Final = SQLModel.metadata.tables["timings"]
+BATCHES: Final = SQLModel.metadata.tables["batches"]
 _C: Final = GENERATIONS.c
+_FREE: Final = "backend IS NULL AND held_at IS NULL"
 # By status first although that is always the same: without it SQLite takes the index by status, and sorts.
-_partial("ix_generations_waiting", _C.status, _C.priority.desc(), _C.created_at, _C.id, where="backend IS NULL")
+_partial("ix_generations_waiting", _C.status, _C.priority.desc(), _C.created_at, _C.id, where=_FREE)

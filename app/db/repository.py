@@ -105,15 +105,15 @@ class Repository:
         return await self._many(statements.page(filters, limit, after))
 
     async def claim(
-        self, *, backend: str, client_id: str, owner: str, limit: int, now: float
+        self, *, backend: str, client_id: str, owner: str, limit: int, now: float, least: int = statements.LEAST
     ) -> tuple[tuple[Generation, dict[str, Any]], ...]:
         """Bind up to `limit` waiting generations to a backend that could run them, those whose turn it is.
 
-        No two claims get the same one.
+        No two claims get the same one; none gets one of a priority below `least`.
         They come back as they are now on record, each with its workflow, first in turn first.
         """
         owned = {"new_backend": backend, "new_client_id": client_id, "new_owner": owner, "new_owner_seen_at": now}
-        parameters = owned | {"rows": limit, "able_pattern": statements.able_pattern(backend)}
+        parameters = owned | {"rows": limit, "least": least, "able_pattern": statements.able_pattern(backend)}
         rows = await self._database.write_statement(lambda c: c.execute(statements.CLAIM, parameters).all())
         claimed = [(to_record(row[:-1]), row[-1]) for row in rows]
         return tuple(sorted(claimed, key=lambda each: statements.turn(each[0])))
@@ -131,14 +131,18 @@ class Repository:
         """Those of `unfinished` that no owner has stamped since."""
         return await self._many(statements.orphans(seen_before))
 
-    async def pending_count(self) -> int:
-        """How many wait for a backend."""
-        return await self._count(statements.WAITING_COUNT, {})
+    async def pending_count(self, least: int = statements.LEAST) -> int:
+        """How many wait for a backend, of that priority or a higher one. What a batch holds back is not among them."""
+        return await self._count(statements.WAITING_COUNT, {"least": least})
 
     async def pending_ahead_of(self, record: Generation) -> int:
         """How many of those waiting have their turn before this one, whether or not it waits itself."""
         place = {"priority": record.priority, "created_at": record.created_at, "id": record.id}
-        return await self._count(statements.WAITING_AHEAD, place)
+        ahead = await self._count(statements.WAITING_AHEAD, place)
+        if record.batch_id is not None:
+            held = {"batch_id": record.batch_id, "created_at": record.created_at, "id": record.id}
+            ahead += await self._count(statements.HELD_AHEAD, held)
+        return ahead
 
     async def pending_order(self, limit: int) -> tuple[str, ...]:
         """The ids of those waiting, first in turn first."""

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 #: The columns of a record, in the order `to_record` reads them; `workflow` and `request` are not among them.
 FIELDS: Final = Generation.__struct_fields__
 RECORD_COLUMNS: Final = tuple(GENERATIONS.c[name] for name in FIELDS)
+# In the table's order, which the statements of `bulk` count on.
 _INSERTED: Final = (*FIELDS, "workflow", "request")
+_INSERTED_HELD: Final = (*FIELDS, "held_at", "workflow", "request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,21 @@ class RowEncoder:
             for column in GENERATIONS.c
         }
 
-    def insertion(self, record: Generation, workflow: Mapping[str, Any], request: Mapping[str, Any]) -> RowWrite:
-        """The row of a new record."""
-        values = [getattr(record, name) for name in FIELDS] + [workflow, request]
-        return RowWrite(record.id, _INSERTED, self._encoded(_INSERTED, values))
+    def insertion(
+        self,
+        record: Generation,
+        workflow: Mapping[str, Any],
+        request: Mapping[str, Any],
+        *,
+        held_at: float | None = None,
+    ) -> RowWrite:
+        """The row of a new record, held back by its batch if `held_at` is given."""
+        values = [getattr(record, name) for name in FIELDS]
+        if held_at is None:
+            columns, values = _INSERTED, [*values, workflow, request]
+        else:
+            columns, values = _INSERTED_HELD, [*values, held_at, workflow, request]
+        return RowWrite(record.id, columns, self._encoded(columns, values))
 
     def change(self, before: Generation, after: Generation) -> RowWrite:
         """Only the columns that differ, so that a status does not carry the parameters to disk once more."""

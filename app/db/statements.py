@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from app.db.models import GENERATIONS, WAITING
+from app.db.models import GENERATIONS, LATE, UNCLAIMED, WAITING
 from app.db.rows import RECORD_COLUMNS
 from app.records import TERMINAL, Generation, Status
 
@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 _C: Final = GENERATIONS.c
 _WAITING: Final = sa.text(WAITING)
+_UNCLAIMED: Final = sa.text(UNCLAIMED)
 _UNFINISHED: Final = tuple(sorted(status for status in Status if status not in TERMINAL))
 #: Who goes first among the waiting: higher priority, then longer wait; the id settles what is equal.
 _TURN: Final = (_C.priority.desc(), _C.created_at, _C.id)
 _NO_LIMIT: Final = 2**31 - 1
+#: A priority below every caller's.
+LEAST: Final = -(2**31)
+_IS_URGENT: Final = _C.priority >= sa.bindparam("least", type_=_C.priority.type)
 _INSTANT: Final = _C.created_at.type
 _ID: Final = _C.id.type
 
@@ -122,7 +126,8 @@ def _ahead() -> sa.Select[Any]:
 
 def _claim() -> ReturningUpdate[Any]:
     able = sa.or_(_C.able.is_(None), _C.able.like(sa.bindparam("able_pattern", type_=sa.Text), escape="\\"))
-    turn_ = sa.select(_C.id).where(_WAITING, able).order_by(*_TURN).limit(sa.bindparam("rows", type_=sa.Integer))
+    turn_ = sa.select(_C.id).where(_WAITING, _IS_URGENT, able).order_by(*_TURN)
+    turn_ = turn_.limit(sa.bindparam("rows", type_=sa.Integer))
     # Run once, and locks what it returns; PostgreSQL may run a subquery in the condition again for every row.
     chosen = turn_.with_for_update(skip_locked=True).cte("chosen").prefix_with("MATERIALIZED", dialect="postgresql")
     owner: dict[str, sa.BindParameter[Any]] = {
@@ -141,7 +146,7 @@ def able_pattern(backend: str) -> str:
 def release(backends: Sequence[str]) -> sa.Update:
     """Let anybody run what waits for servers that are not among these."""
     named = sa.or_(sa.false(), *(_C.able.like(able_pattern(name), escape="\\") for name in backends))
-    return sa.update(GENERATIONS).where(_WAITING, _C.able.is_not(None), ~named).values(able=None)
+    return sa.update(GENERATIONS).where(_UNCLAIMED, _C.able.is_not(None), ~named).values(able=None)
 
 
 def _stamp() -> sa.Update:
@@ -156,14 +161,29 @@ def _stamp() -> sa.Update:
 BY_ID: Final = sa.select(*RECORD_COLUMNS).where(_C.id == sa.bindparam("value"))
 BY_PROMPT_ID: Final = sa.select(*RECORD_COLUMNS).where(_C.prompt_id == sa.bindparam("value"))
 BY_IDEMPOTENCY_KEY: Final = sa.select(*RECORD_COLUMNS).where(_C.idempotency_key == sa.bindparam("value"))
-OVERDUE: Final = sa.select(*RECORD_COLUMNS).where(_WAITING, _C.deadline_at <= sa.bindparam("now", type_=_INSTANT))
+OVERDUE: Final = sa.select(*RECORD_COLUMNS).where(
+    _UNCLAIMED, sa.text(LATE), _C.deadline_at <= sa.bindparam("now", type_=_INSTANT)
+)
 WORKFLOW: Final = sa.select(_C.workflow).where(_C.id == sa.bindparam("value"))
 REQUEST: Final = sa.select(_C.request).where(_C.id == sa.bindparam("value"))
 STAMP: Final = _stamp()
 DELETE: Final = sa.delete(GENERATIONS).where(_C.id == sa.bindparam("value"))
-#: Of those nobody has claimed: the number, the first `:rows` ids, the number before `:priority, :created_at, :id`.
-WAITING_COUNT: Final = _count(sa.select(_C.id).where(_WAITING))
+#: Of those waiting: the number with at least the priority `:least`, the first `:rows` ids, the number before
+#: `:priority, :created_at, :id`.
+WAITING_COUNT: Final = _count(sa.select(_C.id).where(_WAITING, _IS_URGENT))
 WAITING_ORDER: Final = sa.select(_C.id).where(_WAITING).order_by(*_TURN).limit(sa.bindparam("rows", type_=sa.Integer))
 WAITING_AHEAD: Final = _ahead()
-#: Binds the first `:rows` in turn to `:new_backend`, `:new_client_id`, `:new_owner`, `:new_owner_seen_at`.
+#: How many of a batch it holds back that come before one of its own.
+HELD_AHEAD: Final = (
+    sa.select(sa.func.count())
+    .select_from(GENERATIONS)
+    .where(
+        _C.batch_id == sa.bindparam("batch_id"),
+        _C.held_at.is_not(None),
+        _UNCLAIMED,
+        _before(sa.bindparam("created_at", type_=_INSTANT), sa.bindparam("id", type_=_ID)),
+    )
+)
+#: Binds the first `:rows` in turn, of at least the priority `:least`, to `:new_backend`, `:new_client_id`,
+#: `:new_owner`, `:new_owner_seen_at`.
 CLAIM: Final = _claim()

@@ -254,4 +254,4 @@ def test_the_columns_are_the_fields_in_their_order() -> None:
     names = tuple(GENERATIONS.c.keys())
 
     assert names[: len(Generation.__struct_fields__)] == Generation.__struct_fields__
-    assert names[-3:] == ("owner_seen_at", "workflow", "request")
+    assert names[-4:] == ("owner_seen_at", "held_at", "workflow", "request")

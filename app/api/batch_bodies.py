@@ -1,0 +1,149 @@
+"""The body of a new batch: bytes to the request of each item. Owns what is said of a bad one, item by item.
+
+Ten thousand items are read one after the other, when their turn comes: until then each is the bytes it came as.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from app.api.batch_expansion import Expanded, Plan, axes_of, expanded, misplaced
+from app.api.batch_schemas import BatchCreate
+from app.api.bodies import MAX_PROBLEMS, generation_part, written_body
+from app.batch_records import BATCH_PRIORITY
+from app.batch_requests import BatchItem, BatchRequest
+from app.errors import InvalidRequest, MalformedBody, Problem, pointer
+from app.requests import Request
+
+MAX_KEY_CHARS: Final = 200
+TOGETHER: Final = 100
+"""Items read before others have a turn: a millisecond of work."""
+
+_HINT: Final = "`items`, or with a `base` and what varies"
+_EMPTY: Final = "has no items; send `items`, or a `base` with `matrix`, `zip` or `runs`"
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+async def batch_request(raw: bytes, idempotency_key: str | None, own_host: str | None, max_items: int) -> BatchRequest:
+    """What is asked for. Raises MalformedBody, and InvalidRequest for what is wrong with the batch as a whole, with the
+    keys of its items, or with items that are none at all.
+    """
+    parts = _parts(raw)
+    items = _items(parts)
+    rest = b"{" + b",".join(_encode(name) + b":" + bytes(part) for name, part in parts.items()) + b"}"
+    asked = written_body(rest, BatchCreate, _HINT)
+    matrix, groups = asked.matrix or {}, asked.zip or []
+    if problems := list(misplaced(matrix, groups)):
+        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+    if not items and asked.base is None:
+        raise InvalidRequest(Problem("/items" if items is not None else "", _EMPTY))
+    plan = Plan(
+        base=_shared(asked),
+        item=lambda number: _decoded(items[number]) if items is not None else {},
+        count=None if items is None else len(items),
+        axes=axes_of(matrix, groups),
+        runs=asked.runs or 1,
+    )
+    if plan.total > max_items:
+        raise InvalidRequest(Problem("", f"makes {plan.total} items, and a batch takes {max_items}; post several"))
+    priority = BATCH_PRIORITY if asked.priority is None else asked.priority
+    digest, is_keyed = await _looked_through(items, rest)
+    return BatchRequest(
+        items=_requests(plan, priority, own_host),
+        total=plan.total,
+        fingerprint=digest,
+        is_keyed=is_keyed,
+        idempotency_key=idempotency_key,
+        priority=priority,
+        max_in_flight=asked.max_in_flight,
+        project_id=asked.project_id,
+        metadata=asked.metadata or {},
+    )
+
+
+def _parts(raw: bytes) -> dict[str, msgspec.Raw]:
+    if not raw:
+        raise MalformedBody("The body is empty; send JSON.")
+    try:
+        return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(Problem("", f"send a JSON object with {_HINT}")) from error
+    except (UnicodeDecodeError, RecursionError, msgspec.DecodeError) as error:
+        raise MalformedBody(f"The body is not JSON we read: {error}.") from error
+
+
+def _items(parts: dict[str, msgspec.Raw]) -> list[msgspec.Raw] | None:
+    """The items, taken out of the body's parts, each still as its bytes."""
+    raw = parts.pop("items", None)
+    if raw is None or bytes(raw) == b"null":
+        return None
+    try:
+        return msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(Problem("/items", "must be a list of bodies of generations")) from error
+
+
+def _decoded(raw: msgspec.Raw) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+    return body
+
+
+async def _looked_through(items: list[msgspec.Raw] | None, rest: bytes) -> tuple[str, bool]:
+    """The batch's fingerprint, and whether each of its items has a key. Raises InvalidRequest naming bad keys."""
+    digest = hashlib.sha256(_encode(msgspec.json.decode(rest)))
+    seen: dict[str, int] = {}
+    problems: list[Problem] = []
+    for number, raw in enumerate(items or ()):
+        try:
+            body = _decoded(raw)
+            digest.update(_encode(body))
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            problems.append(Problem(pointer("items", number), "must be the body of a generation, a JSON object"))
+            continue
+        key = body.get("key")
+        if key is None:
+            pass
+        elif not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARS:
+            problems.append(Problem(pointer("items", number, "key"), f"must be a text of 1 to {MAX_KEY_CHARS} letters"))
+        elif seen.setdefault(key, number) != number:
+            text = f"is the key of /items/{seen[key]}, too; give each item its own"
+            problems.append(Problem(pointer("items", number, "key"), text))
+        if number % TOGETHER == 0:
+            await asyncio.sleep(0)
+    if problems:
+        raise InvalidRequest(*problems)
+    return digest.hexdigest(), bool(items) and len(seen) == len(items or ())
+
+
+def _shared(asked: BatchCreate) -> Mapping[str, Any]:
+    """What every item has that does not say otherwise."""
+    base = dict(asked.base or {})
+    if asked.project_id is not None and "project_id" not in base:
+        base.setdefault("projectId", asked.project_id)
+    return base
+
+
+def _requests(plan: Plan, priority: int, own_host: str | None) -> Iterator[BatchItem]:
+    for item in expanded(plan):
+        if item.body.get("priority") is None:
+            item.body["priority"] = priority
+        request, problems = _request(item, own_host)
+        yield BatchItem(item.index, item.key, _at(item), request, problems, wants_seed=plan.runs > 1)
+
+
+def _request(item: Expanded, own_host: str | None) -> tuple[Request | None, tuple[Problem, ...]]:
+    problems = list(item.problems)
+    try:
+        request = generation_part(item.body).to_request(own_host=own_host)
+    except InvalidRequest as error:
+        problems += [Problem(item.at(each.pointer), each.message) for each in error.problems]
+    return (None if problems else request), tuple(problems)
+
+
+def _at(item: Expanded) -> Callable[[str], str]:
+    return item.at

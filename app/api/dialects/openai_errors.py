@@ -1,0 +1,162 @@
+"""What goes wrong, in the words of OpenAI's API: its status codes and its `error` object beside the problem document.
+
+Owns the translation, for everything under /v1, whoever refused it; never decides what is refused.
+
+    AppError
+    ├── UnknownModel         404  no template has this name
+    ├── GenerationFailed     500  it ran and made no picture
+    └── GenerationTimedOut   504  it was not done in time
+
+The official clients send a request again after 408, 409, 429 and 5xx, unless `x-should-retry` tells them not to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import AppError
+from app.records import ErrorCode, Generation, Status
+
+ROOT: Final = "/v1"
+PROBLEM: Final = b"application/problem+json"
+
+_NO_RETRY: Final = {"X-Should-Retry": "false"}
+_STATUSES: Final[Mapping[int, int]] = {415: 400, 422: 400}
+"""OpenAI calls every wrong request 400, and its clients' users catch that."""
+
+_PARAMETERS: Final[Mapping[str, str]] = {
+    "width": "size",
+    "height": "size",
+    "batchSize": "n",
+    "template": "model",
+    "references": "image",
+    "images": "image",
+}
+"""Their names for what a pointer of ours begins with, where they differ."""
+
+_CODES: Final[Mapping[str, str]] = {"unauthorized": "invalid_api_key"}
+
+
+class UnknownModel(AppError):
+    """No template has this name."""
+
+    status, code, title = 404, "model_not_found", "There is no such model"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"There is no model {name!r}; models are templates, and built-in ones are: {', '.join(known)}. "
+            "A template of your own may have the name that your program asks for."
+        )
+        self.extra = {"errors": [{"pointer": "/model", "message": "names no template"}]}
+
+
+class GenerationFailed(AppError):
+    """It was accepted, and ended without a picture. `extra` has its id and the cause."""
+
+    status, code, title = 500, "generation_failed", "The generation made no picture"
+
+    def __init__(self, record: Generation) -> None:
+        super().__init__(_cause(record))
+        cause = record.error.code.value if record.error is not None else record.status.value
+        self.extra = {"generationId": record.id, "cause": cause}
+        self.headers = {**_NO_RETRY, "X-Request-Id": record.id}
+
+
+class GenerationTimedOut(AppError):
+    """It was not done in the time that a caller is made to wait, and was ended."""
+
+    status, code, title = 504, "generation_timed_out", "The generation took too long"
+
+    def __init__(self, generation_id: str, timeout_s: float) -> None:
+        super().__init__(
+            f"The pictures were not done within {timeout_s:g} s; ask for fewer or smaller ones, or use POST "
+            "/api/generate, which does not make you wait."
+        )
+        self.extra = {"generationId": generation_id}
+        self.headers = {**_NO_RETRY, "X-Request-Id": generation_id}
+
+
+def failure(record: Generation, timeout_s: float) -> AppError:
+    """The error that a generation without pictures is to whoever waited for it."""
+    if record.error is not None and record.error.code is ErrorCode.TIMED_OUT:
+        return GenerationTimedOut(record.id, timeout_s)
+    return GenerationFailed(record)
+
+
+def error_object(status: int, code: str, message: str, places: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """OpenAI's `error`: `message`, `type`, `param`, `code`."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    param = _param(str(places[0].get("pointer", ""))) if places else None
+    return {"message": message, "type": kind, "param": param, "code": _CODES.get(code, code)}
+
+
+class OpenAIErrors:
+    """The layer that adds their `error` to every problem document under /v1."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_theirs = scope["type"] == "http" and (scope["path"] == ROOT or scope["path"].startswith(f"{ROOT}/"))
+        await self._app(scope, receive, _Translating(send) if is_theirs else send)
+
+
+class _Translating:
+    """Holds a problem document back until it is whole; everything else passes."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and _is_problem(message):
+            self._start = message
+        elif self._start is None or message["type"] != "http.response.body":
+            await self._send(message)
+        else:
+            self._body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self._finish(self._start)
+
+    async def _finish(self, start: Message) -> None:
+        body = _translated(self._body) if self._body else b""
+        status = _STATUSES.get(start["status"], start["status"])
+        headers = MutableHeaders(raw=list(start["headers"]))
+        headers["content-length"] = str(len(body))
+        await self._send({**start, "status": status, "headers": headers.raw})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _is_problem(start: Message) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(PROBLEM) for name, value in start["headers"])
+
+
+def _translated(body: bytes) -> bytes:
+    document: dict[str, Any] = msgspec.json.decode(body)
+    status = _STATUSES.get(document["status"], document["status"])
+    told = error_object(status, document["code"], document["detail"], document.get("errors") or ())
+    return msgspec.json.encode({**document, "status": status, "error": told})
+
+
+def _param(pointer: str) -> str | None:
+    """`/params/width` and `?limit` by the name the caller gave it; None for the body as a whole."""
+    steps = [step for step in pointer.lstrip("?").split("/") if step and step != "params"]
+    if not steps:
+        return None
+    if steps[0] == "references" and steps[-1] == "parameter":
+        return "mask"
+    return _PARAMETERS.get(steps[0], steps[0])
+
+
+def _cause(record: Generation) -> str:
+    if record.error is not None:
+        return record.error.message
+    if record.status is Status.CANCELED:
+        return "The generation was canceled."
+    return f"The generation ended without a picture; GET /api/generations/{record.id} lists what it made."
