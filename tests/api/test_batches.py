@@ -284,3 +284,28 @@ async def test_more_items_than_may_wait_are_refused_until_some_have_ended(serve:
 
     problem(answer, 503, "queue_full")
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_the_deadline_of_an_item_counts_while_its_batch_holds_it_back(serve: Serve, comfy: Simulator) -> None:
+    await comfy.stop()
+    api = await serve()
+    started = await batch(api, {"items": numbered(3, deadlineSeconds=0.5), "maxInFlight": 1})
+
+    ended = await completed(api, started["id"])
+
+    lines = await results(api, started["id"])
+    assert (ended["status"], ended["counts"]["failed"]) == ("failed", 3)
+    assert {line["error"]["code"] for line in lines} == {"timed_out"}
+
+
+async def test_work_that_yields_has_a_limit_of_its_own(serve: Serve, comfy: Simulator) -> None:
+    await comfy.stop()
+    api = await serve(max_pending=2)
+    for number in range(2):
+        await api.generate(prompt=str(number), priority=-1, **TINY)
+
+    full = await api.http.post("/api/generate", json={"prompt": "no room", "priority": -1, **TINY})
+    urgent = await api.generate(prompt="room", **TINY)
+
+    problem(full, 503, "queue_full")
+    assert urgent["queuePosition"] == 1
