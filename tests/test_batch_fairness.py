@@ -13,8 +13,7 @@ from tests.conftest import Serve
 from tests.waiting import until
 
 
-@pytest.mark.parametrize("depth", [None, 1, 2, 3, 8])
-@pytest.mark.parametrize("callers", [1, 5])
+@pytest.mark.parametrize(("depth", "callers"), [(None, 1), (None, 5), (1, 5), (2, 5), (3, 5), (8, 5)])
 async def test_interactive_generations_wait_for_the_item_that_runs_and_for_no_other(
     serve: Serve, comfy: Simulator, depth: int | None, callers: int
 ) -> None:
