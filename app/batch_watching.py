@@ -26,6 +26,7 @@ from app.batch_records import Standing
 from app.bus import Cursor, Entry, Subscription
 from app.db.batch_shelf import BatchShelf
 from app.db.errors import DatabaseError
+from app.errors import NotFound
 from app.watching import END, Watch
 
 log = logging.getLogger(__name__)
@@ -153,11 +154,20 @@ class BatchWatches:
             except DatabaseError as error:
                 log.info("a batch could not be looked at", extra={"action": "watch", "cause": str(error)})
                 continue
+            except NotFound:
+                self._end(batch_id, room)
+                return
             is_over = bool(entries) and entries[-1].event.is_terminal
             if is_over and self._rooms.get(batch_id) is room:
                 del self._rooms[batch_id]
             for subscription in list(room.subscriptions) if entries else ():
                 subscription.deliver(entries)
+
+    def _end(self, batch_id: str, room: _Room) -> None:
+        """The batch is gone, and with it what its watchers wait for."""
+        self._rooms.pop(batch_id, None)
+        for subscription in room.subscriptions:
+            subscription.end()
 
     async def _news(self, batch_id: str, room: _Room) -> list[Entry]:
         """Ends are read after they were counted: what is counted as ended is told before the end of the batch is."""

@@ -22,7 +22,7 @@ from app.backends import BackendPool
 from app.bus import BusUnavailable, CursorExpired, Entry, EventBus, Subscription
 from app.db.errors import AlreadyRecorded
 from app.db.repository import Repository
-from app.db.statements import GenerationFilter, Position
+from app.db.statements import LEAST, GenerationFilter, Position
 from app.dispatching import Dispatcher
 from app.errors import KeyInUse, KeyMismatch, NoBackend, NotFound, QueueFull, StillRunning, WorkflowRejected
 from app.events import Canceled, Completed, Connected, Failed, Moment, PreviewReady
@@ -93,7 +93,7 @@ class Generations:
         self._under_way: set[str] = set()
         self._max_pending, self._accept_when_down = max_pending, accept_when_down
         self._submit_wait_s = submit_wait_s
-        self._room, self._counted_at = 0, float("-inf")
+        self._rooms: dict[bool, tuple[int, float]] = {}
         self._patience = Patience()
 
     async def submit(self, request: Request) -> Submitted:
@@ -238,15 +238,16 @@ class Generations:
         return await self.get(generation_id)
 
     async def _check_room(self, record: Generation) -> None:
-        """Counts those waiting once a second, and whenever the room found then is used up. Batches take none of it."""
-        if record.is_background:
-            return
-        if self._room <= 0 or time.monotonic() - self._counted_at > COUNT_EVERY_S:
-            pending = await self._repository.pending_count(least=0)
-            self._room, self._counted_at = self._max_pending - pending, time.monotonic()
-            if self._room <= 0:
+        """Counts those waiting once a second, and whenever the room found then is used up. Work that yields takes no
+        room from work that does not.
+        """
+        room, counted_at = self._rooms.get(record.is_background, (0, 0.0))
+        if room <= 0 or time.monotonic() - counted_at > COUNT_EVERY_S:
+            pending = await self._repository.pending_count(LEAST if record.is_background else 0)
+            room, counted_at = self._max_pending - pending, time.monotonic()
+            if room <= 0:
                 raise QueueFull(pending, retry_after_s=10)
-        self._room -= 1
+        self._rooms[record.is_background] = (room - 1, counted_at)
 
     async def _store(self, record: Generation, prepared: Prepared) -> None:
         await self._repository.add(record, workflow=prepared.workflow, request=prepared.asked)

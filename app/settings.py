@@ -84,7 +84,9 @@ class Settings(BaseSettings):
         le=1000,
         description="prompts handed to one backend at a time; unset = 4, and up to 32 while jobs take milliseconds",
     )
-    max_pending: int = Field(default=10_000, ge=1, description="generations that may wait; past it: 503")
+    max_pending: int = Field(
+        default=10_000, ge=1, description="generations that may wait, items of batches aside; past it: 503"
+    )
     max_batch_items: int = Field(default=10_000, ge=1, le=100_000, description="items a batch may have")
     max_batch_waiting: int = Field(
         default=100_000, ge=1, description="items of all batches that may wait; past it: 503 for further batches"

@@ -15,7 +15,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import added_time, fanout, files, latency, memory, pause, throughput
+from benchmarks import added_time, batches, fanout, files, latency, memory, pause, throughput
 from benchmarks.processes import LOAD_CORE, pin
 from benchmarks.table import Row, rendered
 
@@ -43,6 +43,7 @@ ALL: Final = {
     "memory": Benchmark(memory.TITLE, memory.run),
     "pause": Benchmark(pause.TITLE, pause.run),
     "files": Benchmark(files.TITLE, files.run),
+    "batches": Benchmark(batches.TITLE, batches.run),
 }
 
 

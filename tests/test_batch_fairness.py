@@ -7,52 +7,37 @@ import asyncio
 import pytest
 
 from app.comfyui.simulator import Simulator, SimulatorOptions
+from app.slots import Slots
 from tests.batching import TINY, batch, completed, numbered, standing
 from tests.conftest import Serve
 from tests.waiting import until
 
 
-@pytest.mark.parametrize("depth", [None, 1, 2, 3])
-async def test_an_interactive_generation_waits_for_one_item_at_most(serve: Serve, depth: int | None) -> None:
-    async with Simulator(SimulatorOptions(step_s=0.05)) as comfy:
-        api = await serve(comfyui_urls={"gpu-0": comfy.url}, max_in_flight=depth)
-        started = await batch(api, {"items": numbered(60, steps=2)})
-        await until(lambda: len(comfy.executions) >= 3)
-        waited = []
-        for number in range(4):
-            begun_before = len(comfy.executions)
-            answer = await api.generate(prompt=f"somebody waits {number}", **TINY)
-            await until(lambda answer=answer: answer["comfyuiPromptId"] in comfy.executions)  # type: ignore[misc]
-            order = list(comfy.executions)
-            waited.append(order.index(answer["comfyuiPromptId"]) - begun_before)
-            await api.finished(answer["id"])
-        await api.http.post(started["urls"]["cancel"])
+@pytest.mark.parametrize(("depth", "callers"), [(None, 1), (None, 5), (1, 5), (2, 5), (3, 5), (8, 5)])
+async def test_interactive_generations_wait_for_the_item_that_runs_and_for_no_other(
+    serve: Serve, comfy: Simulator, depth: int | None, callers: int
+) -> None:
+    api = await serve(max_in_flight=depth)
+    comfy.hold("execution_success")
+    started = await batch(api, {"items": numbered(30)})
+    await comfy.held()
+    await until(lambda: comfy.submits == Slots(depth).room(is_background=True))
 
-    # The one that runs had begun before; at the moment of asking another may just have taken its place.
-    assert max(waited) <= 1, waited
+    answers = [await api.generate(prompt=f"somebody waits {number}", **TINY) for number in range(callers)]
+    comfy.release()
+    for answer in answers:
+        await api.finished(answer["id"])
+    await completed(api, started["id"])
 
-
-async def test_several_interactive_generations_go_before_every_item_that_has_not_begun(serve: Serve) -> None:
-    async with Simulator(SimulatorOptions(step_s=0.05)) as comfy:
-        api = await serve(comfyui_urls={"gpu-0": comfy.url})
-        started = await batch(api, {"items": numbered(60, steps=2)})
-        await until(lambda: len(comfy.executions) >= 3)
-        begun_before = len(comfy.executions)
-        answers = await asyncio.gather(*(api.generate(prompt=f"waits {n}", **TINY) for n in range(8)))
-        for answer in answers:
-            await api.finished(answer["id"])
-        order = list(comfy.executions)
-        await api.http.post(started["urls"]["cancel"])
-
-    last = max(order.index(answer["comfyuiPromptId"]) for answer in answers)
-    items_between = last + 1 - begun_before - len(answers)
-    assert items_between <= 1, items_between
+    order = list(comfy.executions)
+    assert [order.index(answer["comfyuiPromptId"]) for answer in answers] == list(range(1, callers + 1))
+    assert len(order) == 30 + callers
 
 
 async def test_no_more_items_than_asked_for_are_under_way_at_a_time(serve: Serve) -> None:
-    async with Simulator(SimulatorOptions(step_s=0.005)) as comfy:
+    async with Simulator(SimulatorOptions(step_s=0.05)) as comfy:
         api = await serve(comfyui_urls={"gpu-0": comfy.url}, max_in_flight=8)
-        started = await batch(api, {"items": numbered(20), "maxInFlight": 2})
+        started = await batch(api, {"items": numbered(20, steps=2), "maxInFlight": 2})
         most = 0
         while (found := await standing(api, started["id"]))["completedAt"] is None:
             most = max(most, found["counts"]["queued"] + found["counts"]["running"])

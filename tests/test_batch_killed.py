@@ -17,6 +17,7 @@ from app.settings import Settings
 from tests.batching import archived, batch, batch_events, completed, numbered, post_batch, results
 from tests.conftest import MakeSettings
 from tests.process import KillableService, free_port
+from tests.service import Service
 from tests.waiting import until
 
 ITEMS: Final = 150
@@ -77,15 +78,14 @@ async def test_a_batch_survives_three_kills_with_one_execution_for_each_item(mak
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("key", ["mine", None], ids=["by its key", "by the keys of its items"])
 async def test_a_batch_whose_writing_was_cut_off_goes_on_when_it_is_posted_again(
-    make_settings: MakeSettings, key: str | None
+    make_settings: MakeSettings,
 ) -> None:
     async with Simulator(SimulatorOptions(step_s=0.001)) as comfy:
         settings = make_settings(comfyui_urls={"gpu-0": comfy.url})
         async with KillableService(settings, port=free_port()) as api:
             body = {"items": numbered(WRITTEN)}
-            cut_off = asyncio.create_task(post_batch(api, body, key))
+            cut_off = asyncio.create_task(post_batch(api, body))
             await until(lambda: rows_in(settings) > 0, within_s=30)
             await api.kill()
             left_over = rows_in(settings)
@@ -95,7 +95,7 @@ async def test_a_batch_whose_writing_was_cut_off_goes_on_when_it_is_posted_again
             kept = (await api.http.get("/api/generations", params={"limit": "200"})).json()["items"]
             listed = (await api.http.get("/api/batches")).json()["items"]
             ran_before = len(comfy.executions)
-            answer = await post_batch(api, body, key)
+            answer = await post_batch(api, body)
             started = answer.json()
             first = await results(api, started["id"])
             await api.http.post(started["urls"]["cancel"])
@@ -126,3 +126,23 @@ async def test_a_watcher_misses_and_repeats_no_item_over_a_kill(make_settings: M
     assert len(before) == len(told)
     assert sorted([*before, *after]) == sorted(f"k{n}" for n in range(60))
     assert (rest[0]["type"], rest[-1]["type"]) == ("connected", "complete")
+
+
+@pytest.mark.timeout(90)
+async def test_what_a_killed_replica_took_in_is_finished_by_the_other(
+    make_settings: MakeSettings, postgres_url: str, redis_url: str
+) -> None:
+    async with Simulator(SimulatorOptions(step_s=0.01)) as comfy:
+        settings = make_settings(comfyui_urls={"gpu-0": comfy.url}, database_url=postgres_url, redis_url=redis_url)
+        async with Service(settings) as survivor, KillableService(settings, port=free_port()) as victim:
+            started = await batch(victim, {"items": numbered(40), "maxInFlight": 4})
+            await until(lambda: len(comfy.executions) >= 5)
+            watcher = asyncio.create_task(batch_events(survivor, started["urls"]["events"], "0"))
+            await victim.kill()
+            ended = await completed(survivor, started["id"], within_s=60)
+            events = await watcher
+
+    told = [event["item"]["key"] for event in events if event["type"] == "item"]
+    assert ended["counts"]["succeeded"] == 40
+    assert Counter(comfy.executions.values()) == {1: 40}
+    assert sorted(told) == sorted(f"k{n}" for n in range(40))

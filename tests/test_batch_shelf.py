@@ -36,7 +36,8 @@ async def repository(database: Database) -> AsyncIterator[Repository]:
 
 async def a_batch(shelf: BatchShelf, items: int = 0, *, is_accepted: bool = True, **fields: Any) -> Batch:
     """One on record, with so many items that are held back."""
-    made = Batch(**({"id": str(uuid.uuid4()), "total": items, "created_at": CREATED_AT, "touched_at": 1.0} | fields))
+    given: dict[str, Any] = {"id": str(uuid.uuid4()), "total": items, "created_at": CREATED_AT, "touched_at": 1.0}
+    made = Batch(**(given | fields))
     assert await shelf.add(made)
     await shelf.write_items(made.id, rows(made, items), now=CREATED_AT)
     if is_accepted:

@@ -30,6 +30,8 @@ EACH: dict[str, tuple[str, Any]] = {
     "accept_when_down": ("false", False),
     "max_in_flight": ("7", 7),
     "max_pending": ("1", 1),
+    "max_batch_items": ("50", 50),
+    "max_batch_waiting": ("1", 1),
     "max_attempts": ("5", 5),
     "poll_interval_s": ("0.5", 0.5),
     "silence_s": ("0.5", 0.5),

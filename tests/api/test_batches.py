@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import pytest
-
 from app.comfyui.simulator import OUT_OF_MEMORY, Simulator, SimulatorOptions
 from tests.api.asking import NOBODY, picture, problem
 from tests.batching import TINY, archived, batch, completed, numbered, post_batch, results, standing
@@ -98,14 +96,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-async def test_what_makes_no_batch_is_told_where(serve: Serve, name: str) -> None:
+async def test_what_makes_no_batch_is_told_where(serve: Serve) -> None:
     api = await serve(max_batch_items=100)
-    body, place = REFUSED[name]
 
-    document = problem(await api.http.post("/api/batches", json=body), 422, "invalid_request")
+    answers = {name: await api.http.post("/api/batches", json=body) for name, (body, _) in REFUSED.items()}
 
-    assert document["errors"][0]["pointer"] == place
+    places = {name: problem(each, 422, "invalid_request")["errors"][0]["pointer"] for name, each in answers.items()}
+    assert places == {name: place for name, (_, place) in REFUSED.items()}
     assert await count_of(api) == 0
 
 
@@ -231,14 +228,11 @@ async def test_batches_are_listed_newest_first(api: Service) -> None:
     assert second["nextCursor"] is None
 
 
-@pytest.mark.parametrize("path", ["", "/generations", "/results", "/archive", "/events"])
-async def test_a_batch_nobody_made_is_not_found(api: Service, path: str) -> None:
-    problem(await api.http.get(f"/api/batches/{NOBODY}{path}"), 404, "not_found")
-
-
-@pytest.mark.parametrize("path", ["cancel", "retry"])
-async def test_a_batch_nobody_made_cannot_be_changed(api: Service, path: str) -> None:
-    problem(await api.http.post(f"/api/batches/{NOBODY}/{path}"), 404, "not_found")
+async def test_a_batch_nobody_made_is_not_found(api: Service) -> None:
+    for path in ("", "/generations", "/results", "/archive", "/events"):
+        problem(await api.http.get(f"/api/batches/{NOBODY}{path}"), 404, "not_found")
+    for path in ("cancel", "retry"):
+        problem(await api.http.post(f"/api/batches/{NOBODY}/{path}"), 404, "not_found")
 
 
 async def test_with_keys_the_urls_of_a_batch_open_that_batch_alone(serve: Serve) -> None:
@@ -284,3 +278,28 @@ async def test_more_items_than_may_wait_are_refused_until_some_have_ended(serve:
 
     problem(answer, 503, "queue_full")
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_the_deadline_of_an_item_counts_while_its_batch_holds_it_back(serve: Serve, comfy: Simulator) -> None:
+    await comfy.stop()
+    api = await serve()
+    started = await batch(api, {"items": numbered(3, deadlineSeconds=0.5), "maxInFlight": 1})
+
+    ended = await completed(api, started["id"])
+
+    lines = await results(api, started["id"])
+    assert (ended["status"], ended["counts"]["failed"]) == ("failed", 3)
+    assert {line["error"]["code"] for line in lines} == {"timed_out"}
+
+
+async def test_work_that_yields_has_a_limit_of_its_own(serve: Serve, comfy: Simulator) -> None:
+    await comfy.stop()
+    api = await serve(max_pending=2)
+    for number in range(2):
+        await api.generate(prompt=str(number), priority=-1, **TINY)
+
+    full = await api.http.post("/api/generate", json={"prompt": "no room", "priority": -1, **TINY})
+    urgent = await api.generate(prompt="room", **TINY)
+
+    problem(full, 503, "queue_full")
+    assert urgent["queuePosition"] == 1
