@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field
 
-from app.api.schemas import Wire, named
+from app.api.schemas import Wire
 from app.projects import Project
 
 
@@ -21,11 +21,6 @@ class ProjectWrite(Wire):
     id: str | None = Field(default=None, min_length=1, max_length=200, description="any name; left out: one of ours")
     title: str | None = Field(default=None, max_length=500)
     metadata: dict[str, Any] | None = Field(default=None, description="kept and returned as it is")
-
-    @field_validator("id")
-    @classmethod
-    def _check_id(cls, value: str | None) -> str | None:
-        return named(value)
 
 
 class ProjectRead(Wire):

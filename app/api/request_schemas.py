@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from app.api.headers import MAX_DEADLINE_S
-from app.api.schemas import Wire, named
+from app.api.schemas import Wire
 from app.errors import pointer
 from app.generations import Request
 from app.preparing import OLDER_NAMES
@@ -108,7 +108,7 @@ class GenerationCreate(Wire):
     @field_validator("project_id")
     @classmethod
     def _check_project(cls, value: str | None) -> str | None:
-        return named(value) or None
+        return value or None
 
     @model_validator(mode="before")
     @classmethod

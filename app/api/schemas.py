@@ -26,13 +26,6 @@ class Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
-def named(value: str | None) -> str | None:
-    """A name of a caller's own, as every database can hold it."""
-    if value is not None and "\0" in value:
-        raise ValueError("must hold no NUL character; leave it out")
-    return value
-
-
 class OutputRead(Wire):
     """A kept file, or a text."""
 

@@ -60,6 +60,8 @@ export interface GenerationRecord {
   readonly outputsReused: boolean;
   readonly projectId: string | null;
   readonly batchId: string | null;
+  readonly batchIndex: number | null;
+  readonly itemKey: string | null;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly priority: number;
   readonly deadlineAt: string | null;

@@ -956,7 +956,10 @@ export class ComfyRelay {
     const begin = async (leaving) => {
       const headers = { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey };
       body ??= JSON.stringify(request); // At once: what the caller changes in it later is not what was asked for.
-      return this.#http.json("POST", path(), { body, headers, signal: leaving });
+      const sent = { body, headers, signal: leaving };
+      // The answer also has the id under a name for older front ends, which the record itself does not have.
+      const { session_id: _, ...record } = await this.#http.json("POST", path(), sent);
+      return Object.freeze(record);
     };
     return new Generation(this.#http, this.#streams, this.#options, { begin, isSubmit: true, signal });
   }
