@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.api.asking import QUICK, post
 from tests.buses import RedisServer
 from tests.conftest import Serve
 
 
-async def test_a_generation_that_was_accepted_without_a_bus_is_answered_so_and_runs(serve: Serve) -> None:
+@pytest.mark.parametrize("asked", [{"Prefer": "wait=10"}, {"Accept": "text/event-stream"}], ids=["wait", "stream"])
+async def test_a_generation_that_was_accepted_without_a_bus_is_answered_so_and_runs(
+    serve: Serve, asked: dict[str, str]
+) -> None:
     server = RedisServer()
     await asyncio.to_thread(server.start)
     try:
@@ -17,7 +22,7 @@ async def test_a_generation_that_was_accepted_without_a_bus_is_answered_so_and_r
     finally:
         await asyncio.to_thread(server.stop)
 
-    answer = await post(api, QUICK, headers={"Prefer": "wait=10"})
+    answer = await post(api, QUICK, headers=asked)
 
     assert answer.status_code in {201, 202}, answer.text
     assert answer.json()["comfyuiPromptId"]

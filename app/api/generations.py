@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -17,6 +18,7 @@ from app.api.events import stream
 from app.api.headers import CancelAfter, IdempotencyKey, Prefer, deadline_s, key, wait_s
 from app.api.openapi import CREATE, RETRY, errors, readable
 from app.api.schemas import GenerationPage, GenerationRead, GenerationStarted
+from app.bus import BusUnavailable
 from app.errors import InvalidRequest, Problem
 from app.generations import GenerationFilter, Position, Shown, Submitted
 from app.records import Status
@@ -143,7 +145,9 @@ async def workflow(generation_id: GenerationId, services: ServicesDep) -> Respon
 async def _answered(submitted: Submitted, services: Services, request: Request, prefer: str) -> Response:
     shown = submitted.shown
     if "text/event-stream" in request.headers.get("accept", "").lower():
-        return await stream(services, shown.record.id)
+        # What was accepted is answered so: without a bus the caller gets the record, and can come back for events.
+        with contextlib.suppress(BusUnavailable):
+            return await stream(services, shown.record.id)
     headers = {"Location": f"/api/generations/{shown.record.id}"}
     if submitted.is_replay:
         headers["Idempotency-Replayed"] = "true"
