@@ -10,6 +10,9 @@ import msgspec
 MAX_ATTEMPTS_KEPT: Final = 20
 """Of the attempts at one delivery, so many are remembered: the newest."""
 
+BROKEN_AFTER: Final = 5
+"""Failures in a row, whichever deliveries they are of, that make a lane broken: it is tried with one at a time then."""
+
 ROTATION_S: Final = 24 * 3600.0
 """How long deliveries are also signed with the secret before, after a new one was made."""
 
@@ -97,3 +100,7 @@ class Lane(msgspec.Struct, frozen=True):
     failures: int
     failing_since: float
     blocked_until: float
+
+    @property
+    def is_broken(self) -> bool:
+        return self.failures >= BROKEN_AFTER

@@ -26,16 +26,13 @@ from app.db.delivery_statements import (
     PROBE,
 )
 from app.db.models import DELIVERIES, LANES, WEBHOOKS
-from app.webhook_records import Delivery, DeliveryStatus, Endpoint, Lane
+from app.webhook_records import BROKEN_AFTER, Delivery, DeliveryStatus, Endpoint, Lane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.db.engine import Database
     from app.webhook_records import Attempt
-
-BROKEN_AFTER: Final = 5
-"""Failures in a row, whichever deliveries they are of, that make a lane broken: it is tried with one at a time then."""
 
 _AT_ONCE: Final = 500
 """Rows changed in one transaction where there may be very many: what waits behind it waits some 10 ms."""
@@ -55,7 +52,7 @@ class LaneLook:
 
     @property
     def is_broken(self) -> bool:
-        return self.trouble is not None and self.trouble.failures >= BROKEN_AFTER
+        return self.trouble is not None and self.trouble.is_broken
 
     @property
     def opens_at(self) -> float:
@@ -219,7 +216,7 @@ def to_endpoint(row: Sequence[Any]) -> Endpoint:
 def _taken_of(connection: sa.Connection, lane: str, rows: int, now: float, until: float) -> list[Taken]:
     row = connection.execute(ONE_LANE, {"lane": lane}).first()
     trouble = None if row is None else Lane(*row)
-    is_broken = trouble is not None and trouble.failures >= BROKEN_AFTER
+    is_broken = trouble is not None and trouble.is_broken
     if trouble is not None and trouble.blocked_until > now:
         return []
     if is_broken:

@@ -115,7 +115,7 @@ class WebhookShelf:
     async def deliveries(
         self, owner: str, owner_id: str, limit: int, before: Place | None, statuses: Collection[DeliveryStatus] = ()
     ) -> tuple[Delivery, ...]:
-        """At most `limit` deliveries of a receiver, a generation or a batch (`owner` is one of OWNERS), newest first."""
+        """At most `limit` deliveries of a receiver, a generation or a batch (`owner`: one of OWNERS), newest first."""
         statement = sa.select(*COLUMNS).where(_D[owner] == owner_id)
         if statuses:
             statement = statement.where(_D.status.in_([status.value for status in statuses]))
