@@ -36,8 +36,8 @@ MAX_WEBHOOKS: Final = 100
 class Webhooks:
     """`is_shared`: other processes write to the outbox, too. `wake` has the sending side look what there is to do.
 
-    `receivers`: whom webhooks may go to besides the public. `body(delivery)` is what is sent. `service_secret` signs for
-    receivers that only a request named.
+    `receivers`: whom webhooks may go to besides the public. `body(delivery)` is what is sent. `service_secret` signs
+    for receivers that only a request named.
     """
 
     def __init__(
