@@ -1,9 +1,8 @@
-"""Every fault of a receiver, for a registered one and for one that a request named: what comes in the end, how often."""
+"""Every fault of a receiver, registered or named by a request: what comes of the delivery, after how many attempts."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from tests.comfyui.servers import answer
 from tests.receiving import GARBAGE, HANG, QUICKLY, RESET, Behaviour, Receiver, receiving
 from tests.service import Json, Service
 from tests.tls import self_signed
-from tests.waiting import until
 from tests.web import redirect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -82,7 +80,7 @@ async def ended(api: Service, generation_id: str) -> Json:
 
 
 async def announced(api: Service, url: str, *, is_registered: bool) -> tuple[Json, str, str | None]:
-    """A generation whose end is to be told to `url`; with the secret that signs it, and the receiver's id if it has one."""
+    """A generation whose end is told to `url`; with the secret that signs it, and the receiver's id if it has one."""
     if not is_registered:
         secret = (await api.http.get("/api/webhooks/secret")).json()["secret"]
         return await api.generate(**QUICK, webhook={"url": url}), secret, None
