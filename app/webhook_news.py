@@ -108,10 +108,10 @@ def may_matter(before: Generation, after: Generation) -> bool:
 
 
 def events_of(before: Generation, after: Generation) -> tuple[str, ...]:
-    """The names of the events a change makes, in their order: files first, the status they led to last."""
+    """The names of the events a change makes, in their order: the status, then the files that came under it."""
     fresh = 0 if after.is_terminal else max(0, len(after.outputs) - len(before.outputs))
     turned = _OF_STATUS.get(after.status) if before.status is not after.status else None
-    return (*[OUTPUT] * fresh, *([] if turned is None else [turned]))
+    return (*([] if turned is None else [turned]), *[OUTPUT] * fresh)
 
 
 def milestones(before: Generation, after: Generation) -> tuple[Milestone, ...]:
