@@ -387,3 +387,14 @@ async def test_on_postgres_the_same_is_told(serve: Serve, postgres_url: str, rec
     (message,) = await receiver.has(1)
 
     assert message.verified(made["secret"])["data"]["id"] == started["id"]
+
+
+async def test_without_a_secret_in_the_settings_the_database_has_one_that_stays(serve: Serve) -> None:
+    one = await serve(**QUICKLY)
+    before = (await one.http.get("/api/webhooks/secret")).json()["secret"]
+
+    await one.stop()
+    await one.start()
+
+    assert (await one.http.get("/api/webhooks/secret")).json()["secret"] == before
+    assert before.startswith("whsec_")

@@ -95,7 +95,7 @@ class DeliveryQueue:
 
         def work(connection: sa.Connection) -> list[Taken]:
             found = []
-            for lane, rows in wanted.items():
+            for lane, rows in sorted(wanted.items()):  # In one order, or two processes might wait for each other.
                 found += _taken_of(connection, lane, rows, now, now + lease_s)
             return found
 
@@ -162,8 +162,11 @@ class DeliveryQueue:
         await self._database.write(work)
 
     async def drop(self, *conditions: sa.ColumnElement[bool], now: float) -> int:
-        """Give up every pending delivery that meets the conditions, a few at a time; how many."""
-        chosen = sa.select(_D.id).where(PENDING, *conditions).limit(_AT_ONCE)
+        """Give up every pending delivery that meets the conditions and that nobody has in hand, a few at a time; how
+        many.
+        """
+        free = sa.or_(_D.leased_until.is_(None), _D.leased_until <= sa.literal(now, _INSTANT))
+        chosen = sa.select(_D.id).where(PENDING, free, *conditions).limit(_AT_ONCE)
         given_up = {"status": DeliveryStatus.FAILED.value, "ended_at": now, "leased_until": None}
         statement = sa.update(DELIVERIES).where(_D.id.in_(chosen)).values(given_up)
         return await self._repeated(statement)
@@ -186,7 +189,7 @@ class DeliveryQueue:
         """Remove what ended before that; give up what is past its time in broken lanes, and forget lanes of nothing."""
         broken = sa.select(_L.lane).where(_L.failures >= BROKEN_AFTER)
         late = (_D.give_up_at <= sa.literal(now, _INSTANT), _D.lane.in_(broken))
-        await self.drop(*late, sa.or_(_D.leased_until.is_(None), _D.leased_until <= sa.literal(now, _INSTANT)), now=now)
+        await self.drop(*late, now=now)
         pending = sa.select(_D.lane).where(PENDING, _D.lane == _L.lane)
         idle = sa.and_(_L.blocked_until < sa.literal(ended_before, _INSTANT), ~pending.exists())
         await self._database.write(lambda connection: connection.execute(sa.delete(LANES).where(idle)))
