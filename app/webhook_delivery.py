@@ -165,7 +165,7 @@ class Deliverer:
 
     async def _settle(self, taken: Taken, outcome: Outcome) -> None:
         delivery, attempt, now = taken.delivery, outcome.attempt, clock.now()
-        facts = {"action": "webhook", "delivery_id": delivery.id, "event": delivery.event, "attempt": delivery.attempts}
+        facts = {"action": "webhook", "delivery_id": delivery.id, "told": delivery.event, "attempt": delivery.attempts}
         if outcome.error is None:
             await self._queue.delivered(taken, attempt, now=now)
             log.info("webhook delivered", extra=facts)
