@@ -15,14 +15,15 @@ from typing import Any, Final
 
 import msgspec
 
+from app.addresses import Allowed
 from app.batch_requests import BatchItem
 from app.catalogue import Catalogue, Known
 from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
 from app.errors import AppError, BadSource, InvalidRequest, Problem
 from app.offers import Judgement, Offers
-from app.preparing import Preparer
-from app.records import Generation
+from app.preparing import Preparer, check_webhook
+from app.records import Generation, WebhookTarget
 from app.requests import Prepared, Request
 from app.uploads import Upload, Uploads
 
@@ -37,6 +38,7 @@ MAX_ITEM_PROBLEMS: Final = 20
 Row = tuple[Generation, dict[str, Any], dict[str, Any]]
 """A record, its graph, and what was asked for."""
 
+_PUBLIC: Final = Allowed()
 _NO_SEED: Final = "asks for several runs, and this has no seed to tell them apart; leave `runs` out"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[tuple[Generation, dict[str, Any], dict[str, Any]]]).decode
@@ -126,9 +128,16 @@ class Parcels:
 class BatchPreparer:
     """Prepares the items of one batch; made anew for each, since it remembers what it found."""
 
-    def __init__(self, catalogue: Catalogue, offers: Offers, uploads: Uploads) -> None:
-        self._preparer = Preparer(RememberedTemplates(catalogue), RememberedOffers(offers), RememberedSources(uploads))
+    def __init__(self, catalogue: Catalogue, offers: Offers, uploads: Uploads, receivers: Allowed = _PUBLIC) -> None:
+        self._preparer = Preparer(
+            RememberedTemplates(catalogue), RememberedOffers(offers), RememberedSources(uploads), receivers
+        )
+        self._receivers = receivers
         self._problems: dict[tuple[str, str], Problem] = {}
+
+    def check_webhook(self, webhook: WebhookTarget | None) -> None:
+        """Raises InvalidRequest for a receiver that nothing would ever be sent to."""
+        check_webhook(webhook, self._receivers)
 
     async def prepare(self, items: Iterable[BatchItem], batch_id: str, created_at: float) -> Parcels:
         """Every item as a row of that batch, made then. Raises InvalidRequest naming every bad item."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.records import TERMINAL, Status
+from app.records import TERMINAL, Status, WebhookTarget
 
 BATCH_PRIORITY: Final = -100
 """Of items that name none: everything a person waits for goes first."""
@@ -23,6 +23,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Generations submitted together. `max_in_flight`: how many of them may wait for or be at a server at a time.
 
     `accepted_at` None: items are still being written. `completed_at`: none was left unfinished then.
+    `webhook`: who is told of its end, besides the registered endpoints.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: float | None = None
     cancel_requested_at: float | None = None
     completed_at: float | None = None
+    webhook: WebhookTarget | None = None
 
 
 @dataclass(frozen=True, slots=True)

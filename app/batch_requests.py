@@ -8,6 +8,7 @@ from typing import Any
 
 from app.batch_records import BATCH_PRIORITY
 from app.errors import Problem
+from app.records import WebhookTarget
 from app.requests import Request
 
 
@@ -31,6 +32,7 @@ class BatchRequest:
     """A batch to start. `items` can be gone through once; there are `total`. `is_keyed`: each has a key of its own.
 
     `fingerprint` is equal for batches of the same items. `idempotency_key` is the caller's name for the batch.
+    `webhook`: who is told of the end of the batch; of its items the items say.
     """
 
     items: Iterable[BatchItem]
@@ -42,6 +44,7 @@ class BatchRequest:
     max_in_flight: int | None = None
     project_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    webhook: WebhookTarget | None = None
 
     @property
     def name(self) -> str | None:

@@ -162,6 +162,8 @@ class Batches:
         if not self._accept_when_down and not self._pool.is_any_up:
             raise NoBackend
         await self._check_room(asked.total)
+        preparer = self._preparer()
+        preparer.check_webhook(asked.webhook)
         known = {} if batch is None else await self._shelf.known(batch.id)
         now = clock.now()
         made = batch or Batch(
@@ -175,8 +177,9 @@ class Batches:
             total=asked.total,
             created_at=now,
             touched_at=now,
+            webhook=asked.webhook,
         )
-        parcels = await self._preparer().prepare(_missing(asked, known), made.id, now)
+        parcels = await preparer.prepare(_missing(asked, known), made.id, now)
         if batch is None and not await self._shelf.add(made):
             raise KeyInUse(asked.idempotency_key or "of these items")
         await self._write(made.id, parcels)

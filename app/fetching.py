@@ -1,34 +1,27 @@
-"""Fetches what a caller's URL names, from addresses the whole world may ask. Owns that guard, never looks into a file.
+"""Fetches what a caller's URL names, from addresses the whole world may ask. Never looks into a file.
 
-The name is resolved here, every address of it is judged, and the connection goes to those addresses and no others: a
-name that leads elsewhere a moment later (DNS rebinding) changes nothing. Each redirect is judged anew. What is sent
-says nothing of us: no cookies, no credentials, no proxy of the environment.
+Where the host leads is judged before it is asked, see `guarding`; each redirect is judged anew. What is sent says
+nothing of us: no cookies, no credentials, no proxy of the environment.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from app.addresses import Allowed
 from app.errors import BadSource
+from app.guarding import Guard, HostClosed, HostUnknown, Resolve, session_to
 
 if TYPE_CHECKING:
     import ssl
-
-Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
-"""From host and port to addresses as text; OSError (or UnicodeError) for a name that leads nowhere."""
 
 MAX_REDIRECTS: Final = 3
 MAX_AT_ONCE: Final = 8
@@ -70,11 +63,8 @@ class Fetcher:
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._allowed, self._timeout_s, self._max_bytes = allowed, timeout_s, max_bytes
-        # Threads of its own: lookups that hang must not take those that read and write files.
-        self._lookups = ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="resolve")
-        self._resolve = resolve or self._look_up
-        self._tls: ssl.SSLContext | bool = tls or True
+        self._guard = Guard(allowed, lookups=MAX_AT_ONCE, resolve=resolve)
+        self._timeout_s, self._max_bytes, self._tls = timeout_s, max_bytes, tls
         self._turns = asyncio.Semaphore(MAX_AT_ONCE)
 
     @asynccontextmanager
@@ -93,7 +83,7 @@ class Fetcher:
 
     def close(self) -> None:
         """Give the threads back; a lookup that hangs ends by itself."""
-        self._lookups.shutdown(wait=False, cancel_futures=True)
+        self._guard.close()
 
     async def _followed(self, stack: AsyncExitStack, target: URL) -> aiohttp.ClientResponse:
         for _ in range(MAX_REDIRECTS + 1):
@@ -106,18 +96,7 @@ class Fetcher:
 
     async def _asked(self, stack: AsyncExitStack, target: URL) -> aiohttp.ClientResponse:
         addresses = await self._addresses(target)
-        connector = aiohttp.TCPConnector(
-            resolver=_Pinned(addresses), use_dns_cache=False, force_close=True, limit=1, ssl=self._tls
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
-            auto_decompress=False,
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
-        await stack.enter_async_context(session)
+        session = await stack.enter_async_context(session_to(addresses, _HEADERS, self._tls))
         try:
             response = await session.get(target, allow_redirects=False)
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -127,17 +106,15 @@ class Fetcher:
 
     async def _addresses(self, target: URL) -> Sequence[str]:
         """Where the host of the URL leads, if it may be asked at all. The text of a refusal never says where."""
-        host, port = target.host or "", target.port or 0
         try:
-            addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
+            return await self._guard.addresses(target.host or "", target.port or 0)
+        except HostUnknown as error:
             raise BadSource(f"The URL's host is unknown; check its name, {_UPLOAD}.") from error
-        if not addresses or not self._allowed.permits(host, port, map(ip_address, addresses)):
+        except HostClosed as error:
             raise BadSource(
                 "The URL's host or port is not open to the public, so it is not fetched from here; upload the file and"
                 " send its id, or have COMFY_RELAY_FETCH_ALLOW name the host."
-            )
-        return addresses
+            ) from error
 
     def _checked(self, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
         if response.status != 200:
@@ -154,37 +131,6 @@ class Fetcher:
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
             raise BadSource(f"The file broke off while it was fetched; try again, {_UPLOAD}.") from error
-
-    async def _look_up(self, host: str, port: int) -> Sequence[str]:
-        loop = asyncio.get_running_loop()
-        kind = socket.SOCK_STREAM
-        found = await loop.run_in_executor(self._lookups, lambda: socket.getaddrinfo(host, port, type=kind))
-        return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-class _Pinned(AbstractResolver):
-    """Answers every question with the addresses that were judged."""
-
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in self._addresses
-        ]
-
-    async def close(self) -> None:
-        """There is nothing to close."""
 
 
 def _target(text: str) -> URL:

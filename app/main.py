@@ -6,13 +6,13 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-import stamina
 from fastapi import FastAPI
 
 from app import canceling
@@ -31,12 +31,14 @@ from app.api import (
     projects,
     templates,
     uploads,
+    webhooks,
 )
 from app.api import errors as api_errors
 from app.api.dependencies import Services
 from app.api.dialects import channels, openai_images, openai_models, sessions
 from app.api.links import Links
 from app.api.streams import StreamHub
+from app.api.webhook_wire import WebhookBodies
 from app.api.wire import EventEncoder
 from app.authoring import Authoring
 from app.backends import Backend, BackendPool, open_pool
@@ -51,6 +53,7 @@ from app.db.batch_shelf import BatchShelf
 from app.db.engine import Database
 from app.db.errors import DatabaseUnavailable
 from app.db.migration import migrate
+from app.db.outbox import Outbox
 from app.db.project_shelf import ProjectShelf
 from app.db.repository import Repository
 from app.db.template_shelf import TemplateShelf
@@ -74,10 +77,12 @@ from app.projects import Projects
 from app.reconciling import Reconciler
 from app.screening import Screening
 from app.settings import Settings
+from app.starting import open_bus, patiently
 from app.storage import Storage
 from app.supervision import background
 from app.tracking import Tracker
 from app.uploads import Uploads
+from app.webhook_opening import open_webhooks, outbox_of
 
 if TYPE_CHECKING:
     from app.redis_bus import RedisEventBus
@@ -107,7 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for module in (generations, events, outputs, uploads, templates, backends, projects, batches, health, *DIALECTS):
+    for module in (*RESOURCES, *DIALECTS):
         app.include_router(module.router)
     app.include_router(pages.routes(pages.load()))
     app.openapi = lambda: openapi.document(app, builtin, wants_key=bool(keys))  # type: ignore[method-assign]
@@ -116,10 +121,8 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+RESOURCES: Final = (generations, events, outputs, uploads, templates, backends, projects, batches, webhooks, health)
 DIALECTS: Final = (sessions, channels, openai_images, openai_models)
-
-START_PATIENCE_S: Final = 15.0
-"""How long a start waits for a database that does not answer."""
 
 SETTLE_S: Final = 1.0
 """How long a start waits for the first server to be heard; one that is switched off is no reason not to start."""
@@ -131,6 +134,7 @@ class _Engine:
 
     database: Database
     repository: Repository
+    outbox: Outbox
     bus: MemoryEventBus | RedisEventBus
     storage: Storage
     learner: Learner
@@ -146,6 +150,8 @@ async def _open(stack: AsyncExitStack, settings: Settings, links: Links, builtin
     engine, hub = await _engine(stack, settings), StreamHub(settings.ping_interval_s)
     await _run(stack, engine, hub)
     intake, offers = _intake(stack, engine, settings), Offers(engine.pool)
+    bodies = WebhookBodies(links, settings.public_url)
+    notices = await open_webhooks(stack, engine.database, engine.outbox, settings, bodies.of)
     catalogue = Catalogue(builtin, TemplateShelf(engine.database))
     projects = Projects(ProjectShelf(engine.database), engine.tracker.spawn)
     use_cases = Generations(
@@ -156,23 +162,23 @@ async def _open(stack: AsyncExitStack, settings: Settings, links: Links, builtin
         dispatcher=engine.dispatcher,
         adopter=engine.adopter,
         storage=engine.storage,
-        preparer=Preparer(catalogue, offers, intake),
+        preparer=Preparer(catalogue, offers, intake, notices.receivers),
         projects=projects,
         learner=engine.learner,
         max_pending=settings.max_pending,
         accept_when_down=settings.accept_when_down,
         submit_wait_s=settings.submit_wait_s,
     )
-    batches = _batches(engine, use_cases, settings, lambda: BatchPreparer(catalogue, offers, intake), projects)
+    batch_preparer = partial(BatchPreparer, catalogue, offers, intake, notices.receivers)
+    batches = _batches(engine, use_cases, settings, batch_preparer, projects)
     await stack.enter_async_context(background(batches=batches.run()))
     conversions = Conversions(settings.data_dir / "cache", max_bytes=settings.cache_bytes)
     stack.push_async_callback(conversions.aclose)
     state = Health(engine.database, engine.storage, engine.bus, engine.pool, engine.tracker)
     authoring = Authoring(catalogue, offers)
     encoder = EventEncoder(links)
-    return Services(
-        settings, use_cases, batches, intake, authoring, offers, projects, conversions, state, links, encoder, hub
-    )
+    used = (settings, use_cases, batches, intake, authoring, offers, projects, notices)
+    return Services(*used, conversions, state, links, encoder, hub)
 
 
 def _batches(
@@ -183,7 +189,7 @@ def _batches(
     projects: Projects,
 ) -> Batches:
     """The use cases of batches, wired to the queue: each tells the other when there is something to do."""
-    shelf, dispatcher = BatchShelf(engine.database), engine.dispatcher
+    shelf, dispatcher = BatchShelf(engine.database, engine.outbox), engine.dispatcher
     keeper = BatchKeeper(shelf, generations.cancel, dispatcher.backlog)
     dispatcher.on_dry = keeper.on_dry
     return Batches(
@@ -214,10 +220,12 @@ def _intake(stack: AsyncExitStack, engine: _Engine, settings: Settings) -> Uploa
 
 async def _engine(stack: AsyncExitStack, settings: Settings) -> _Engine:
     url = settings.database_url.get_secret_value()
-    await _patiently(lambda: asyncio.to_thread(migrate, url))
+    await patiently(lambda: asyncio.to_thread(migrate, url))
     database = await stack.enter_async_context(Database(url, timeout_s=settings.database_timeout_s))
-    repository = await stack.enter_async_context(Repository(database))
-    bus = _bus(settings)
+    outbox = outbox_of(database, settings)
+    await patiently(outbox.refresh)
+    repository = await stack.enter_async_context(Repository(database, outbox=outbox))
+    bus = open_bus(settings)
     stack.push_async_callback(bus.aclose)
     origins = Origins(keeps_metadata=settings.keep_metadata)
     storage = open_storage(settings, origins.open)
@@ -243,7 +251,7 @@ async def _engine(stack: AsyncExitStack, settings: Settings) -> _Engine:
         poll_interval_s=settings.poll_interval_s,
         away_timeout_s=settings.away_timeout_s,
     )
-    return _Engine(database, repository, bus, storage, learner, tracker, pool, dispatcher, adopter, reconciler)
+    return _Engine(database, repository, outbox, bus, storage, learner, tracker, pool, dispatcher, adopter, reconciler)
 
 
 async def _run(stack: AsyncExitStack, engine: _Engine, hub: StreamHub) -> None:
@@ -268,26 +276,9 @@ async def _run(stack: AsyncExitStack, engine: _Engine, hub: StreamHub) -> None:
     await stack.enter_async_context(background(**loops))
     await tracker.wait_started()
     if isinstance(engine.bus, MemoryEventBus):  # Other replicas may have other servers.
-        await _patiently(lambda: engine.repository.release([backend.name for backend in engine.pool.all]))
-    await _patiently(engine.adopter.adopt_all)
-    await _patiently(dispatcher.look)
+        await patiently(lambda: engine.repository.release([backend.name for backend in engine.pool.all]))
+    await patiently(engine.adopter.adopt_all)
+    await patiently(dispatcher.look)
     await engine.pool.settle(SETTLE_S)
     later = background(dispatch=dispatcher.run(), reconcile=reconciler.run(), adopt=engine.adopter.run())
     await stack.enter_async_context(later)
-
-
-async def _patiently(work: Callable[[], Awaitable[object]]) -> None:
-    """Do it again while the database does not answer: it may be started at the same time, or be busy."""
-    async for attempt in stamina.retry_context(
-        on=DatabaseUnavailable, attempts=None, timeout=START_PATIENCE_S, wait_max=2
-    ):
-        with attempt:
-            await work()
-
-
-def _bus(settings: Settings) -> MemoryEventBus | RedisEventBus:
-    if settings.redis_url is None:
-        return MemoryEventBus()
-    from app.redis_bus import RedisEventBus  # noqa: PLC0415 - 7 MB that only replicas need
-
-    return RedisEventBus(settings.redis_url.get_secret_value())

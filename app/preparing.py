@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from app import clock
+from app.addresses import Allowed
 from app.catalogue import Known
 from app.comfyui import templates
 from app.comfyui import workflow as workflows
@@ -23,9 +24,10 @@ from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
 from app.errors import InvalidRequest, NotPossible, Problem
 from app.offers import Judgement
-from app.records import Generation
+from app.records import Generation, WebhookTarget
 from app.references import Bound, Sources, bind, template_slots, workflow_slots
 from app.requests import DEFAULT_TEMPLATE, Prepared, Request
+from app.webhook_urls import problem_of
 
 MAX_SEED: Final = 2**53 - 1
 """Seeds we draw are exact in a browser, where numbers are doubles; ComfyUI takes up to 2**64 - 1."""
@@ -48,6 +50,7 @@ MAX_KEPT_CHARS: Final = 2000
 """Of a reference that a template has no use for: a URL is kept with the metadata, a file's content is not."""
 
 _TEMPLATE: Final = "/template"
+_PUBLIC: Final = Allowed()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +86,18 @@ class Offered(Protocol):
 
 
 class Preparer:
-    """Knows the templates, and from the servers what they have."""
+    """Knows the templates, and from the servers what they have. `receivers`: whom webhooks may go to besides the
+    public.
+    """
 
-    def __init__(self, catalogue: Lookup, offers: Offered, uploads: Sources) -> None:
+    def __init__(self, catalogue: Lookup, offers: Offered, uploads: Sources, receivers: Allowed = _PUBLIC) -> None:
         self._catalogue, self._offers, self._uploads = catalogue, offers, uploads
+        self._receivers = receivers
 
     async def prepare(self, request: Request) -> Prepared:
         """Everything decided, under ids of its own. Raises InvalidRequest, NotPossible, Unavailable."""
         generation_id, fingerprint = str(uuid.uuid4()), request.fingerprint()
+        check_webhook(request.webhook, self._receivers)
         try:
             if request.workflow is not None:
                 draft = await self._from_workflow(request, generation_id)
@@ -174,6 +181,13 @@ class Preparer:
         return known
 
 
+def check_webhook(webhook: WebhookTarget | None, receivers: Allowed) -> None:
+    """Raises InvalidRequest for a receiver that nothing would ever be sent to."""
+    problem = None if webhook is None else problem_of(webhook.url, receivers)
+    if problem is not None:
+        raise InvalidRequest(Problem("/webhook/url", problem))
+
+
 def _is_media(template: Template, spelling: str) -> bool:
     parameter = template.parameter(spelling)
     return parameter is not None and parameter.kind.is_media
@@ -252,6 +266,7 @@ def _record(draft: _Draft, able: tuple[str, ...] | None, fingerprint: str | None
         fingerprint=fingerprint,
         total_steps=workflows.plan(draft.graph).total_steps,
         created_at=now,
+        webhook=request.webhook,
     )
 
 

@@ -100,6 +100,13 @@ class InputFile(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class WebhookTarget(msgspec.Struct, frozen=True):
+    """Where the caller of one generation or batch wants to be told of it, and of which events."""
+
+    url: str
+    events: tuple[str, ...]
+
+
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """Our record of one requested run, without the workflow itself (that is read by its own call).
 
@@ -109,6 +116,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     `able` names the servers that could run it, between commas (",gpu-0,gpu-2,"); None: any. `template_version` is that
     of a caller's own template; built-in ones have the service's. `keep_temporary`: also what the workflow saves only
     to be looked at. `batch_index` is its place in its batch from 0 on, `item_key` the caller's name for it there.
+    `webhook`: who is told of it, besides the registered endpoints.
     """
 
     id: str
@@ -148,6 +156,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     queued_at: float | None = None
     started_at: float | None = None
     completed_at: float | None = None
+    webhook: WebhookTarget | None = None
 
     @property
     def is_terminal(self) -> bool:

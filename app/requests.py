@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from app.errors import InvalidRequest, Problem, pointer
-from app.records import Generation
+from app.records import Generation, WebhookTarget
 
 DEFAULT_TEMPLATE: Final = "txt2img"
 
@@ -38,7 +38,7 @@ class Request:
     `nested` are the pointers of those parameters that stood inside `params`, not beside it. `deadline_s` counts from
     the moment of acceptance. `idempotency_key` is the caller's name for this very request. `references` are input
     files, each a source (see `Uploads.from_source`) or `{"source", "parameter"}`. `template_version` None: the one in
-    force. `own_host` is the `host:port` the caller knows us by.
+    force. `own_host` is the `host:port` the caller knows us by. `webhook`: who is told of it.
     """
 
     template: str | None = None
@@ -55,6 +55,7 @@ class Request:
     deadline_s: float | None = None
     idempotency_key: str | None = None
     own_host: str | None = None
+    webhook: WebhookTarget | None = None
 
     def at(self, place: str) -> str:
         """Where in the body the caller wrote what `place`, a pointer into the graph or the parameters, is about."""
@@ -64,7 +65,8 @@ class Request:
 
     def asked(self) -> dict[str, Any]:
         """Everything that decides what is made, for the database; `again` reads it."""
-        return {name: getattr(self, name) for name in _ASKED}
+        asked = {name: getattr(self, name) for name in _ASKED}
+        return asked if self.webhook is None else {**asked, "webhook": self.webhook}
 
     def fingerprint(self) -> str:
         """Equal for requests that ask for the same, whatever the order of their keys."""
@@ -76,7 +78,12 @@ def again(
 ) -> Request:
     """The request stored as `asked`, with the parameters it was `made` with, seed included, some of them changed."""
     request = Request(**{name: asked[name] for name in _ASKED if name in asked}, idempotency_key=idempotency_key)
-    request = replace(request, references=tuple(request.references), template_version=made.template_version)
+    request = replace(
+        request,
+        references=tuple(request.references),
+        template_version=made.template_version,
+        webhook=made.webhook,
+    )
     if request.workflow is None:
         changed = {_SNAKE.sub(lambda found: found[1].upper(), name): value for name, value in overrides.items()}
         return replace(request, params={**made.params, **changed})

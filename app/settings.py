@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from app.addresses import Allowed
 from app.bucket_urls import FROM_COMFYUI, Bucket
+from app.webhook_settings import WebhookSettings
 
 PREFIX: Final = "COMFY_RELAY_"
 
@@ -27,7 +28,7 @@ OF_COMMANDS: Final = frozenset({"COMFY_RELAY_URL", "COMFY_RELAY_KEY"})
 """Variables of the commands that speak to a running service."""
 
 
-class Settings(BaseSettings):
+class Settings(WebhookSettings):
     """See README.md for the same list as a table; a test keeps the two and `.env.example` alike."""
 
     model_config = SettingsConfigDict(

@@ -33,6 +33,12 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
         "app.records",
         "app.settings",
         "app.supervision",
+        "app.webhook_errors",
+        "app.webhook_news",
+        "app.webhook_policy",
+        "app.webhook_records",
+        "app.webhook_settings",
+        "app.webhook_urls",
         "app.zips",
     ),
     "simulator": ("app.comfyui.simulator",),
@@ -72,7 +78,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
         "app.storage",
         "app.stripping",
     ),
-    "intake": ("app.fetching", "app.screening", "app.uploads"),
+    "intake": ("app.fetching", "app.guarding", "app.screening", "app.uploads", "app.webhook_sending"),
     "shell": (
         "app.adopting",
         "app.recording",
@@ -88,6 +94,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
         "app.reconciling",
         "app.slots",
         "app.tracking",
+        "app.webhook_delivery",
     ),
     "preparation": (
         "app.batch_preparing",
@@ -107,10 +114,11 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
         "app.health",
         "app.projects",
         "app.watching",
+        "app.webhooks",
     ),
     "api": ("app.api",),
     "commands": ("app.cli_templates", "app.remote"),
-    "assembly": ("app.cli", "app.main", "app.serving"),
+    "assembly": ("app.cli", "app.main", "app.serving", "app.starting", "app.webhook_opening"),
 }
 """Every module belongs to the part with its longest prefix. A new module needs a place here."""
 
@@ -153,6 +161,11 @@ PURE: Final = (
     "app.records",
     "app.stripping",
     "app.slots",
+    "app.webhook_errors",
+    "app.webhook_news",
+    "app.webhook_policy",
+    "app.webhook_records",
+    "app.webhook_urls",
     "app.zips",
     "app.comfyui.corrections",
     "app.comfyui.definitions",
@@ -204,7 +217,7 @@ IMPURE: Final = frozenset(
 """Networks, event loops, clocks, dice, processes and disks."""
 
 ONLY_IN: Final[Mapping[str, tuple[str, ...]]] = {
-    "aiohttp": ("app.comfyui", "app.fetching"),
+    "aiohttp": ("app.comfyui", "app.fetching", "app.guarding", "app.webhook_sending"),
     "alembic": ("app.db",),
     "asyncpg": ("app.db",),
     "fastapi": ("app.api", "app.main", "app.serving"),
@@ -215,13 +228,14 @@ ONLY_IN: Final[Mapping[str, tuple[str, ...]]] = {
     "redis": ("app.redis_bus", "app.redis_log"),
     "sqlalchemy": ("app.db",),
     "sqlmodel": ("app.db",),
+    "standardwebhooks": ("app.webhook_sending",),
     "sse_starlette": ("app.api",),
     "starlette": ("app.api", "app.comfyui.simulator"),
     "tinytag": ("app.media",),
     "typer": ("app.cli", "app.cli_templates"),
     "uvicorn": ("app.serving", "app.comfyui.simulator"),
     "websockets": ("app.comfyui",),
-    "yarl": ("app.fetching",),
+    "yarl": ("app.fetching", "app.webhook_urls"),
 }
 """A library, and the modules that know it."""
 

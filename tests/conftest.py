@@ -102,13 +102,17 @@ async def api(serve: Serve) -> Service:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each fault did at each moment: how the generation ended, executions and attempts."""
+    """Print what each fault did at each moment, and what came of each delivery of a webhook."""
+    said = [each for report in terminalreporter.getreports("") for each in getattr(report, "user_properties", ())]
+    _print_faults(terminalreporter, [facts for name, facts in said if name == "fault"])
+    _print_deliveries(terminalreporter, [facts for name, facts in said if name == "delivery"])
+
+
+def _print_faults(terminalreporter: pytest.TerminalReporter, told: list[tuple[str, str, str, int, int]]) -> None:
+    """How the generation ended, executions and attempts, by fault and moment."""
     rows: dict[str, dict[str, str]] = {}
-    for report in terminalreporter.getreports(""):
-        for name, said in getattr(report, "user_properties", ()):
-            if name == "fault":
-                strike, moment, status, executions, attempt = said
-                rows.setdefault(strike, {})[moment] = f"{status} {executions}/{attempt}"
+    for strike, moment, status, executions, attempt in told:
+        rows.setdefault(strike, {})[moment] = f"{status} {executions}/{attempt}"
     if not rows:
         return
     moments = list(dict.fromkeys(moment for row in rows.values() for moment in row))
@@ -116,3 +120,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line(f"{'':22}" + "".join(f"{moment:>16}" for moment in moments))
     for strike, row in sorted(rows.items()):
         terminalreporter.line(f"{strike:22}" + "".join(f"{row.get(moment, '-'):>16}" for moment in moments))
+
+
+def _print_deliveries(terminalreporter: pytest.TerminalReporter, told: list[tuple[str, bool, str, int, int]]) -> None:
+    """What came of the delivery and how often it was tried and taken, by the receiver's fault and kind."""
+    rows: dict[str, dict[bool, str]] = {}
+    for fault, is_registered, status, tried, taken in told:
+        rows.setdefault(fault, {})[is_registered] = f"{status} {tried}/{taken}"
+    if not rows:
+        return
+    terminalreporter.section("webhooks by fault of the receiver: how it ended, attempts/taken")
+    terminalreporter.line(f"{'':22}{'registered':>18}{'of a request':>18}")
+    for fault, row in rows.items():
+        terminalreporter.line(f"{fault:22}{row.get(True, '-'):>18}{row.get(False, '-'):>18}")

@@ -6,7 +6,8 @@ import pytest
 
 from app.addresses import Allowed
 from app.errors import BadSource
-from app.fetching import Fetcher, Resolve
+from app.fetching import Fetcher
+from app.guarding import Resolve
 from tests.waiting import WITHIN_S
 from tests.web import LOOPBACK
 

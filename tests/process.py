@@ -75,4 +75,9 @@ def _environment(settings: Settings) -> dict[str, str]:
         "COMFY_RELAY_REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
         "COMFY_RELAY_DATABASE_TIMEOUT_S": str(settings.database_timeout_s),
         "COMFY_RELAY_LOG_LEVEL": "WARNING",
+        "COMFY_RELAY_WEBHOOK_ALLOW": ",".join(settings.webhook_allow),
+        "COMFY_RELAY_WEBHOOK_TIMEOUT_S": str(settings.webhook_timeout_s),
+        "COMFY_RELAY_WEBHOOK_RETRY_S": str(settings.webhook_retry_s),
+        "COMFY_RELAY_WEBHOOK_RETRY_MAX_S": str(settings.webhook_retry_max_s),
+        "COMFY_RELAY_WEBHOOK_CHECK_S": str(settings.webhook_check_s),
     }

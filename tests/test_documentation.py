@@ -198,6 +198,7 @@ def test_the_readme_names_the_commands_of_a_newcomer() -> None:
         ("A workflow of your own", None),
         ("Pictures, videos and sounds as input", None),
         ("Many at once", None),
+        ("Webhooks", None),
     ],
 )
 async def test_the_curls_of_the_readme_run_as_they_stand(

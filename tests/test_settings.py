@@ -57,6 +57,18 @@ EACH: dict[str, tuple[str, Any]] = {
     "max_frame_bytes": ("2048", 2048),
     "cache_bytes": ("0", 0),
     "url_ttl_s": ("60", 60),
+    "public_url": ("https://images.example.com/relay/", "https://images.example.com/relay"),
+    "webhook_secret": (f"whsec_{'QUJD' * 8}", SecretStr(f"whsec_{'QUJD' * 8}")),
+    "webhook_allow": ("127.0.0.1:9000, 10.0.0.0/8", ("127.0.0.1:9000", "10.0.0.0/8")),
+    "webhook_timeout_s": ("1", 1),
+    "webhook_retry_s": ("1", 1),
+    "webhook_retry_max_s": ("60", 60),
+    "webhook_check_s": ("60", 60),
+    "webhook_give_up_s": ("3600", 3600),
+    "webhook_disable_s": ("7200", 7200),
+    "webhook_at_once": ("8", 8),
+    "webhook_at_once_each": ("1", 1),
+    "webhook_keep_days": ("0.5", 0.5),
     "log_level": ("DEBUG", "DEBUG"),
     "log_format": ("json", "json"),
 }
@@ -100,6 +112,14 @@ NONSENSE = [
     ("CORS_ORIGINS", "http://localhost:3000/page"),
     ("FETCH_ALLOW", "host:http"),
     ("MAX_UPLOAD_PIXELS", "100000001"),
+    ("PUBLIC_URL", "images.example.com"),
+    ("PUBLIC_URL", "https://images.example.com/?a=b"),
+    ("WEBHOOK_SECRET", "secret"),
+    ("WEBHOOK_SECRET", "whsec_c2hvcnQ="),
+    ("WEBHOOK_SECRET", "whsec_no base64 at all, though it is long enough"),
+    ("WEBHOOK_ALLOW", "10.0.0.1/8"),
+    ("WEBHOOK_AT_ONCE", "0"),
+    ("WEBHOOK_KEEP_DAYS", "0"),
 ]
 
 

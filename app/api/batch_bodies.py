@@ -63,6 +63,7 @@ async def batch_request(raw: bytes, idempotency_key: str | None, own_host: str |
         max_in_flight=asked.max_in_flight,
         project_id=asked.project_id,
         metadata=asked.metadata or {},
+        webhook=None if asked.webhook is None else asked.webhook.to_target(),
     )
 
 
@@ -125,6 +126,8 @@ def _shared(asked: BatchCreate) -> Mapping[str, Any]:
     base = dict(asked.base or {})
     if asked.project_id is not None and "project_id" not in base:
         base.setdefault("projectId", asked.project_id)
+    if asked.webhook is not None and (of_items := asked.webhook.of_items()) is not None:
+        base.setdefault("webhook", of_items)
     return base
 
 

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from app.api.links import Links
 from app.api.schemas import UUID, GenerationRead, OutputRead, Wire
+from app.api.webhook_schemas import BatchWebhookIn
 from app.batches import Standing
 from app.records import Status
 
@@ -56,6 +57,11 @@ class BatchCreate(Wire):
         default=None, max_length=200, description="of the batch, and of items that name none"
     )
     metadata: dict[str, Any] | None = Field(default=None, description="of the batch itself; returned as it is")
+    webhook: BatchWebhookIn | None = Field(
+        default=None,
+        description="who is told when the batch is over; of events of generations, too, if it names any, for items"
+        " that have no webhook of their own",
+    )
 
 
 class BatchUrls(Wire):

@@ -21,7 +21,6 @@ MAX_NESTING: Final = 100
 MAX_PROBLEMS: Final = 20
 """A person repairs a handful of mistakes at a time."""
 
-_NOT_YET: Final = ("webhook",)
 _OBJECT: Final = "must be a JSON object"
 _UUID: Final = "must be an id out of an answer: a lowercase UUID"
 
@@ -36,7 +35,6 @@ def generation_body(raw: bytes) -> GenerationCreate:
 
 def generation_part(body: dict[str, Any]) -> GenerationCreate:
     """A generation that stands inside another body. Raises InvalidRequest, with pointers into this part."""
-    body = {name: part for name, part in body.items() if name not in _NOT_YET or part not in (None, [])}
     problems = [*_contradictions(body), *_too_deep(body)]
     if problems:
         raise InvalidRequest(*problems[:MAX_PROBLEMS])
@@ -110,9 +108,6 @@ def _decoded(raw: bytes) -> Any:
 
 
 def _contradictions(body: Mapping[str, Any]) -> Iterator[Problem]:
-    for name in _NOT_YET:
-        if name in body:
-            yield Problem(pointer(name), "is not available yet; leave it out")
     if body.get("workflow") is not None and body.get("template") is not None:
         yield Problem("/template", "stands beside a workflow; send one of them")
     params = body.get("params")

@@ -18,6 +18,7 @@ LATEST_S: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=LATEST_S)]
 
 UUIDS: Final = re.compile(r"[0-9a-f-]{36}")
+MESSAGES: Final = re.compile(r"msg_[0-9a-f]{32}")
 NAMES: Final = re.compile(r"[^\0]{1,200}", re.DOTALL)
 """What the ids of a list look like: ours, and names of callers' own."""
 

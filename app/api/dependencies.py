@@ -22,6 +22,7 @@ from app.offers import Offers
 from app.projects import Projects
 from app.settings import Settings
 from app.uploads import Uploads
+from app.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Services:
     authoring: Authoring
     offers: Offers
     projects: Projects
+    webhooks: Webhooks
     conversions: Conversions
     health: Health
     links: Links

@@ -20,7 +20,8 @@ _PROGRESS: Final = "/api/generate/progress"
 _NAME: Final = re.compile(rb"(?:^|(?<=&))[a-z_]+(?==)")
 _SNAKE: Final = re.compile(rb"_([a-z])")
 _GENERATION: Final = re.compile(
-    r"/api/(?:(?:generations|uploads|batches|progress)/|events/file\.)([0-9a-f-]{36})(?:/|$)"
+    # Not who is told of it: a URL with a token goes further than to those.
+    r"/api/(?:(?:generations|uploads|batches|progress)/|events/file\.)([0-9a-f-]{36})(?:/(?!deliveries)|$)"
 )
 
 

@@ -17,6 +17,7 @@ from app.api.project_schemas import ProjectWrite
 from app.api.request_schemas import GenerationCreate
 from app.api.schemas import GenerationPage, GenerationStarted, ProblemRead
 from app.api.template_schemas import TemplateWrite
+from app.api.webhook_schemas import WebhookChange, WebhookWrite
 from app.catalogue import Template
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -117,6 +118,20 @@ BATCH: Final[dict[str, Any]] = {
     }
 }
 
+WEBHOOK: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookWrite"}}},
+    }
+}
+
+WEBHOOK_CHANGE: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookChange"}}},
+    }
+}
+
 BATCH_EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "unnamed events, each with an `id` and a JSON object with a `type`",
@@ -178,7 +193,8 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 SHOWN: Final = (GenerationStarted, GenerationPage, EventRead, ProblemRead, BatchEventRead, BatchResult)
 """Answers that routes write by themselves."""
 
-WRITTEN: Final = (GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate)
+_OF_WEBHOOKS: Final = (WebhookWrite, WebhookChange)
+WRITTEN: Final = (GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate, *_OF_WEBHOOKS)
 """Bodies that routes read by themselves."""
 
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from app.api.headers import MAX_DEADLINE_S
 from app.api.schemas import Wire
+from app.api.webhook_schemas import WebhookIn
 from app.errors import pointer
 from app.generations import Request
 from app.preparing import OLDER_NAMES
@@ -66,6 +67,7 @@ class GenerationCreate(Wire):
             "examples": [
                 {"prompt": "a lighthouse at dusk", "steps": 20, "seed": 42},
                 {"workflow": EXAMPLE_GRAPH, "projectId": "shop", "metadata": {"order": 7}},
+                {"prompt": "a lighthouse", "webhook": {"url": "https://example.com/hooks/comfy"}},
             ]
         },
     )
@@ -97,6 +99,9 @@ class GenerationCreate(Wire):
         default=None, strict=True, description="run even if ComfyUI would answer from its cache; default false"
     )
 
+    webhook: WebhookIn | None = Field(
+        default=None, description="who is told of it by a signed POST; registered endpoints are told in any case"
+    )
     deadline_seconds: float | None = Field(
         default=None,
         gt=0,
@@ -144,4 +149,5 @@ class GenerationCreate(Wire):
             keep_temporary=self.keep_temporary or False,
             deadline_s=min(deadlines, default=None),
             idempotency_key=idempotency_key,
+            webhook=None if self.webhook is None else self.webhook.to_target(),
         )

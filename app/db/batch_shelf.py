@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.batch_records import UNFINISHED, Batch
 from app.db.bulk import write_rows
 from app.db.models import BATCHES, GENERATIONS, UNCLAIMED
+from app.db.outbox import insert_deliveries
 from app.db.rows import RECORD_COLUMNS, RowEncoder, to_record
 from app.records import TERMINAL, Generation, Status
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from app.db.engine import Database
+    from app.db.outbox import Outbox
 
 Item = tuple[Generation, dict[str, Any], dict[str, Any]]
 """A new item: its record, its workflow, what was asked for."""
@@ -70,6 +72,7 @@ _RELEASED: Final = (
     .select_from(GENERATIONS)
     .where(_G.batch_id == _BATCH, _G.held_at.is_(None), _G.status.in_(_OPEN))
 )
+_COUNTS_OF_ONE: Final = sa.select(_G.status, sa.func.count()).where(_G.batch_id == _BATCH).group_by(_G.status)
 _NEXT_HELD: Final = (
     sa.select(_G.id)
     .where(_G.batch_id == _BATCH, _G.held_at.is_not(None), sa.text(UNCLAIMED))
@@ -86,8 +89,8 @@ _OPEN_ITEMS: Final = (
 class BatchShelf:
     """The batches of a database. Methods raise a `DatabaseError`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, outbox: Outbox | None = None) -> None:
+        self._database, self._outbox = database, outbox
         self._encoder = RowEncoder(database.dialect)
 
     async def get(self, batch_id: str) -> Batch | None:
@@ -208,16 +211,28 @@ class BatchShelf:
         await self._database.write(lambda c: c.execute(statement))
 
     async def complete(self, batch_id: str, *, now: float) -> bool:
-        """Note that no item is left unfinished, if that is so and nobody noted it before."""
+        """Note that no item is left unfinished, if that is so and nobody noted it before; who wants to be told of it is
+        on record in the same transaction.
+        """
+        if self._outbox is not None:
+            await self._outbox.ensure_known()
         left = sa.exists().where(_G.batch_id == batch_id, _G.status.in_(_OPEN))
         statement = sa.update(BATCHES).values(completed_at=now)
         statement = statement.where(_B.id == batch_id, _B.completed_at.is_(None), _B.accepted_at.is_not(None), ~left)
 
         def work(connection: sa.Connection) -> bool:
-            connection.execute(_LOCKED, {"batch_id": batch_id})  # Whoever adds to it now is waited for, and seen.
-            return connection.execute(statement).rowcount == 1
+            # Whoever adds to it now is waited for, and seen.
+            batch = connection.execute(_LOCKED, {"batch_id": batch_id}).first()
+            is_noted = connection.execute(statement).rowcount == 1
+            if is_noted and batch is not None and self._outbox is not None:
+                found = connection.execute(_COUNTS_OF_ONE, {"batch_id": batch_id}).all()
+                insert_deliveries(connection, self._outbox.of_end(_to_batch(batch), dict(found), now))
+            return is_noted
 
-        return await self._database.write(work)
+        is_completed = await self._database.write(work)
+        if is_completed and self._outbox is not None:
+            self._outbox.written()
+        return is_completed
 
     async def supersede(self, batch_id: str, pairs: Sequence[tuple[str, Item]], *, now: float) -> int:
         """Put new items in the place of ended ones, which leave the batch; how many.

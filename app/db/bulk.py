@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.models import GENERATIONS
+from app.db.outbox import insert_deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +32,14 @@ _POSTGRESQL: Final = sa.make_url("postgresql+asyncpg://").get_dialect()()
 def write_rows(connection: sa.Connection, writes: Sequence[RowWrite]) -> list[bool]:
     """Insert or change each row. False: the id is taken, or the version is not the expected one any more.
 
-    No two writes may be of the same generation: PostgreSQL's single statement would see only one of them.
+    No two writes may be of the same generation: PostgreSQL's single statement would see only one of them. What is to
+    be told of those written goes into the outbox.
     """
-    if connection.dialect.name == "postgresql":
-        return _write_by_shape(connection, writes)
-    return _write_by_row(connection, writes)
+    write = _write_by_shape if connection.dialect.name == "postgresql" else _write_by_row
+    written = write(connection, writes)
+    told = [row for each, is_written in zip(writes, written, strict=True) if is_written for row in each.deliveries]
+    insert_deliveries(connection, told)
+    return written
 
 
 def _write_by_row(connection: sa.Connection, writes: Sequence[RowWrite]) -> list[bool]:

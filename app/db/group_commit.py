@@ -107,7 +107,8 @@ class GroupCommit:
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         writes = [waiting.write for waiting in batch]
-        run = self._database.write_statement if len(writes) == 1 else self._database.write
+        is_one_statement = len(writes) == 1 and not writes[0].deliveries
+        run = self._database.write_statement if is_one_statement else self._database.write
         try:
             outcomes = await run(lambda connection: write_rows(connection, writes))
         except DatabaseRefused as error:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.db.engine import Database
+    from app.db.outbox import Outbox
     from app.db.statements import GenerationFilter, Position
     from app.events import Moment
     from app.records import Generation
@@ -34,8 +35,8 @@ class Repository:
     or a test with `async with Repository(database)`.
     """
 
-    def __init__(self, database: Database, *, max_waiting_writes: int = 4096) -> None:
-        self._database = database
+    def __init__(self, database: Database, *, max_waiting_writes: int = 4096, outbox: Outbox | None = None) -> None:
+        self._database, self._outbox = database, outbox
         self._encoder = RowEncoder(database.dialect)
         self._commits = GroupCommit(database, limit=max_waiting_writes)
         self._running = AsyncExitStack()
@@ -71,9 +72,16 @@ class Repository:
     async def apply(self, before: Generation, after: Generation) -> bool:
         """Replace `before` by `after`, whose version is one higher; committed when this returns.
 
-        False, and nothing was changed: the record has another version by now, or is gone.
+        False, and nothing was changed: the record has another version by now, or is gone. Receivers of webhooks that
+        want to be told of it are on record in the same transaction.
         """
-        return await self._commits.write(self._encoder.change(before, after))
+        if self._outbox is None:
+            return await self._commits.write(self._encoder.change(before, after))
+        deliveries = await self._outbox.of_change(before, after)
+        is_written = await self._commits.write(self._encoder.change(before, after, deliveries))
+        if is_written and deliveries:
+            self._outbox.written()
+        return is_written
 
     async def get(self, generation_id: str) -> Generation | None:
         return await self._one(statements.BY_ID, generation_id)

@@ -34,6 +34,8 @@ class RowWrite:
     values: tuple[Any, ...]
     #: Empty for a new row, else the stored id and the version it must have.
     key: tuple[Any, ...] = ()
+    #: Rows of the outbox that go with it, in the same transaction.
+    deliveries: tuple[dict[str, Any], ...] = ()
 
     @property
     def is_insert(self) -> bool:
@@ -65,14 +67,14 @@ class RowEncoder:
             columns, values = _INSERTED_HELD, [*values, held_at, workflow, request]
         return RowWrite(record.id, columns, self._encoded(columns, values))
 
-    def change(self, before: Generation, after: Generation) -> RowWrite:
+    def change(self, before: Generation, after: Generation, deliveries: tuple[dict[str, Any], ...] = ()) -> RowWrite:
         """Only the columns that differ, so that a status does not carry the parameters to disk once more."""
         if after.id != before.id or after.version != before.version + 1:
             raise ValueError("a change keeps the id and raises the version by one")
         changed = tuple(name for name in FIELDS if getattr(before, name) != getattr(after, name))
         values = self._encoded(changed, [getattr(after, name) for name in changed])
         key = self._encoded(("id", "version"), (before.id, before.version))
-        return RowWrite(before.id, changed, values, key)
+        return RowWrite(before.id, changed, values, key, deliveries)
 
     def _encoded(self, columns: tuple[str, ...], values: Sequence[Any]) -> tuple[Any, ...]:
         processors = self._processors

@@ -47,7 +47,7 @@ WRONG_PARAMETERS: dict[str, tuple[dict[str, Any], str, str]] = {
     "an unknown template": ({"template": "txt2imag", "prompt": "x"}, "/template", "did you mean 'txt2img'"),
     "references that are no list": ({"prompt": "x", "references": "a.png"}, "/references", "list"),
     "a reference that is a number": ({"prompt": "x", "references": [1]}, "/references/0", "as text"),
-    "a webhook": ({"prompt": "x", "webhook": {"url": "u"}}, "/webhook", "not available yet"),
+    "a webhook": ({"prompt": "x", "webhook": {"url": "u"}}, "/webhook/url", "http://"),
 }
 
 NOT_JSON: dict[str, bytes] = {
