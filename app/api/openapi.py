@@ -17,6 +17,7 @@ from app.api.project_schemas import ProjectWrite
 from app.api.request_schemas import GenerationCreate
 from app.api.schemas import GenerationPage, GenerationStarted, ProblemRead
 from app.api.template_schemas import TemplateWrite
+from app.api.v2.schemas import AssetFromHash, ErrorEnvelope, JobCreate
 from app.catalogue import Template
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -175,10 +176,16 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-SHOWN: Final = (GenerationStarted, GenerationPage, EventRead, ProblemRead, BatchEventRead, BatchResult)
+SHOWN: Final = (
+    *(GenerationStarted, GenerationPage, EventRead, ProblemRead, BatchEventRead, BatchResult),
+    ErrorEnvelope,
+)
 """Answers that routes write by themselves."""
 
-WRITTEN: Final = (GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate)
+WRITTEN: Final = (
+    *(GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate),
+    *(JobCreate, AssetFromHash),
+)
 """Bodies that routes read by themselves."""
 
 
