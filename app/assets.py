@@ -25,7 +25,6 @@ from app.storage import Storage, StoredOutput
 from app.uploads import Upload, Uploads
 from app.v2_errors import AssetInUse, BlobNotFound, HashMismatch, KeySpent
 
-
 MAX_SHOWN_CHARS: Final = 100
 """Of an id that is none."""
 

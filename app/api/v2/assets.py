@@ -15,6 +15,7 @@ from app.api.forms import FormPart, form_parts, text_of
 from app.api.headers import IdempotencyKey, key
 from app.api.openapi import FILE, readable
 from app.api.outputs import Asked, output_answer
+from app.api.schemas import UUID
 from app.api.uploads import arriving, upload_answer
 from app.api.v2.described import UPLOAD, body, failures
 from app.api.v2.schemas import AssetFromHash, AssetShape
@@ -29,8 +30,13 @@ router = APIRouter(prefix="/assets")
 FIELDS: Final = frozenset({"content_type", "file_path", "expected_hash", "expires_in"})
 MAX_PATH_CHARS: Final = 500
 
-AssetId = Annotated[str, Path(description="an asset's id, a job's output's, or an upload's")]
-Hash = Annotated[str, Path(description="`blake3:` and 64 hexadecimal digits")]
+# Told and not enforced: what is no id or hash is not found, as the contract has it.
+AssetId = Annotated[
+    str, Path(description="an asset's id, a job's output's, or an upload's", json_schema_extra={"pattern": UUID})
+]
+Hash = Annotated[
+    str, Path(description="`blake3:` and 64 hexadecimal digits", json_schema_extra={"pattern": f"^{HASH.pattern}$"})
+]
 
 
 @router.post(
@@ -143,5 +149,7 @@ def _checked(name: str, value: str) -> str:
 def _shown(
     services: Services, http: Request, found: Sent | Made, status: int, *, created_new: bool | None = None
 ) -> Response:
-    shape = Shapes.of(services, http).asset(found, created_new=created_new)
-    return Response(shape.model_dump_json(), status, media_type="application/json")
+    shape = Shapes.of(services, http).asset(found)
+    if created_new is not None:
+        shape = shape.model_copy(update={"created_new": created_new})
+    return Response(shape.model_dump_json(exclude_unset=True), status, media_type="application/json")

@@ -39,7 +39,8 @@ MAX_SHOWN_CHARS: Final = 100
 
 _ID: Final = re.compile(UUID)
 
-JobId = Annotated[str, Path(description="a job's id: it is the generation's")]
+# Told and not enforced: what is no id is not found, as the contract has it.
+JobId = Annotated[str, Path(description="a job's id: it is the generation's", json_schema_extra={"pattern": UUID})]
 
 
 @router.post(

@@ -165,14 +165,14 @@ class AssetShape(Shape):
     size_bytes: int
     content_type: str = Field(description="by the content, whatever its sender said")
     file_path: str | None
-    created_new: bool | None = Field(
-        default=None, description="of what was just made: whether its content was new here"
+    created_new: bool = Field(
+        default=False, description="whether its content is new here; only where an asset was just made"
     )
     created_at: datetime
     url: str = Field(description="absolute; with API keys set it carries a token")
     url_expires_at: datetime
     expires_at: datetime | None = Field(description="null: assets do not expire")
-    job_id: str | None = Field(description="the job that made it; null for what was sent")
+    job_id: str | None = Field(default=None, description="the job that made it; absent for what was sent")
 
 
 class AssetFromHash(Wire):

@@ -100,7 +100,7 @@ class Shapes:
             job_id=job_id,
         )
 
-    def asset(self, found: Sent | Made, *, created_new: bool | None = None) -> AssetShape:
+    def asset(self, found: Sent | Made) -> AssetShape:
         match found:
             case Made(record=record, output=output):
                 return AssetShape.model_construct(
@@ -122,12 +122,10 @@ class Shapes:
                     size_bytes=upload.size_bytes,
                     content_type=upload.mime_type,
                     file_path=upload.filename if asset is None else asset.file_path,
-                    created_new=created_new,
                     created_at=_time(upload.created_at if asset is None else asset.created_at),
                     url=self.origin + self.links.to_upload(upload.id, "/content"),
                     url_expires_at=_time(self.links.expires_at()),
                     expires_at=None,
-                    job_id=None,
                 )
 
     def _output_url(self, job_id: str, output: Output) -> str:
