@@ -36,9 +36,17 @@ class SingleUse:
 
         Raises KeySpent, and whatever that raises. Of a workflow that ComfyUI refuses nothing stays on record.
         """
-        if (key := request.idempotency_key) is not None:
-            request = replace(request, idempotency_key=f"{_OURS}{key}")
-            await self._repository.forget_key(f"{_OURS}{key}", self._wall() - KEY_TTL_S)
+        if request.idempotency_key is None:
+            return await self._submit(request)
+        request = replace(request, idempotency_key=(key := f"{_OURS}{request.idempotency_key}"))
+        try:
+            return await self._submit(request)
+        except KeySpent:
+            if not await self._repository.forget_key(key, self._wall() - KEY_TTL_S):
+                raise
+        return await self._submit(request)
+
+    async def _submit(self, request: Request) -> Shown:
         try:
             submitted = await self._generations.submit(request)
         except (KeyInUse, KeyMismatch) as error:

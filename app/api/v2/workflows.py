@@ -12,6 +12,7 @@ from app.references import is_asset
 from app.v2_errors import EditorFormat, MissingAsset
 
 _WRONG_PLACE: Final = "an asset stands where only a part of an input is; let it be the whole input"
+_NO_ID: Final = 'names no asset; write {"__type": "core/ASSET", "info": {"id": "..."}} with an id out of an answer'
 
 
 class _Place(NamedTuple):
@@ -26,7 +27,7 @@ class _Place(NamedTuple):
 
     @property
     def is_input(self) -> bool:
-        return len(self.steps) == 3 and self.steps[1] == "inputs"
+        return len(self.steps) == 3 and self.steps[1] == "inputs" and isinstance(self.steps[2], str)
 
 
 async def with_uploads(workflow: dict[str, Any], assets: Assets) -> dict[str, Any]:
@@ -42,8 +43,12 @@ async def with_uploads(workflow: dict[str, Any], assets: Assets) -> dict[str, An
     problems = []
     for place in places:
         node_id, _, name = place.steps
+        asset_id = _named(place.value)
+        if asset_id is None:
+            problems.append(Problem(place.pointer, _NO_ID))
+            continue
         try:
-            upload = await assets.as_input(_named(place.value))
+            upload = await assets.as_input(asset_id)
         except (NotFound, BadSource) as error:
             problems.append(Problem(place.pointer, error.detail))
         else:
@@ -68,7 +73,7 @@ def _values(workflow: dict[str, Any]) -> Iterator[_Place]:
                 waiting += [_Place((*place.steps, number), part) for number, part in enumerate(parts)]
 
 
-def _named(asset: dict[str, Any]) -> str:
+def _named(asset: dict[str, Any]) -> str | None:
     told = asset.get("info")
     asset_id = told.get("id") if isinstance(told, dict) else None
-    return asset_id if isinstance(asset_id, str) else ""
+    return asset_id if isinstance(asset_id, str) and asset_id else None

@@ -204,6 +204,11 @@ WRONG: dict[str, tuple[Json, str, str]] = {
         "invalid_workflow",
         "/workflow/1/inputs/image/0",
     ),
+    "an asset among inputs that are a list": (
+        {"workflow": {"1": {"class_type": "LoadImage", "inputs": [asset(NOBODY)]}}},
+        "invalid_workflow",
+        "/workflow/1/inputs/0",
+    ),
     "an asset in a node's place": ({"workflow": {"1": asset(NOBODY)}}, "invalid_workflow", "/workflow/1"),
     "a webhook": ({"workflow": picture(), "webhook_url": "http://x.test"}, "invalid_request", "/webhook_url"),
     "inputs": ({"workflow": picture(), "inputs": {}}, "invalid_request", "/inputs"),
@@ -284,6 +289,7 @@ async def test_without_a_key_nothing_is_told(v2: httpx.AsyncClient) -> None:
 async def test_jobs_are_listed_page_by_page_newest_first_and_by_label(v2: httpx.AsyncClient) -> None:
     labelled = [(await submitted(v2, picture(n), metadata={"run": "7", "n": str(n)}))["id"] for n in range(3)]
     await submitted(v2, picture(4), metadata={"run": "8"})
+    await submitted(v2, picture(5), metadata={"RUN": "7"})
 
     pages, cursor = [], None
     while True:
