@@ -38,8 +38,10 @@ from app.api.dependencies import Services
 from app.api.dialects import channels, openai_images, openai_models, sessions
 from app.api.links import Links
 from app.api.streams import StreamHub
+from app.api.v2 import routes as v2
 from app.api.webhook_wire import WebhookBodies
 from app.api.wire import EventEncoder
+from app.assets import Assets
 from app.authoring import Authoring
 from app.backends import Backend, BackendPool, open_pool
 from app.batch_keeping import BatchKeeper
@@ -49,6 +51,7 @@ from app.bus import BusUnavailable, MemoryEventBus
 from app.catalogue import Catalogue
 from app.comfyui.templates import Template, load_builtin
 from app.conversions import Conversions
+from app.db.asset_shelf import AssetShelf
 from app.db.batch_shelf import BatchShelf
 from app.db.engine import Database
 from app.db.errors import DatabaseUnavailable
@@ -77,6 +80,7 @@ from app.projects import Projects
 from app.reconciling import Reconciler
 from app.screening import Screening
 from app.settings import Settings
+from app.single_use import SingleUse
 from app.starting import open_bus, patiently
 from app.storage import Storage
 from app.supervision import background
@@ -122,7 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 RESOURCES: Final = (generations, events, outputs, uploads, templates, backends, projects, batches, webhooks, health)
-DIALECTS: Final = (sessions, channels, openai_images, openai_models)
+DIALECTS: Final = (sessions, channels, openai_images, openai_models, v2)
 
 SETTLE_S: Final = 1.0
 """How long a start waits for the first server to be heard; one that is switched off is no reason not to start."""
@@ -175,10 +179,11 @@ async def _open(stack: AsyncExitStack, settings: Settings, links: Links, builtin
     conversions = Conversions(settings.data_dir / "cache", max_bytes=settings.cache_bytes)
     stack.push_async_callback(conversions.aclose)
     state = Health(engine.database, engine.storage, engine.bus, engine.pool, engine.tracker)
-    authoring = Authoring(catalogue, offers)
-    encoder = EventEncoder(links)
+    authoring, encoder = Authoring(catalogue, offers), EventEncoder(links)
     used = (settings, use_cases, batches, intake, authoring, offers, projects, notices)
-    return Services(*used, conversions, state, links, encoder, hub)
+    assets = Assets(AssetShelf(engine.database), intake, engine.repository, engine.storage)
+    once = SingleUse(use_cases, engine.repository)
+    return Services(*used, conversions, state, links, encoder, hub, assets, once)
 
 
 def _batches(

@@ -117,12 +117,12 @@ class Preparer:
 
     async def _from_workflow(self, request: Request, generation_id: str) -> _Draft:
         graph = workflows.parse(request.workflow)
-        bound = await bind(workflow_slots(graph), request.references, self._uploads, request.own_host)
+        slots = workflow_slots(graph, request.references)
+        bound = await bind(slots, request.references, self._uploads, request.own_host)
         asked: dict[str, Any] = {"references": bound.sources}
-        values: dict[tuple[str, str], str | float | bool] = {}
-        for slot, name in bound.names.items():
-            node_id, _, input_name = slot.rpartition(".")
-            values[node_id, input_name] = name
+        values: dict[tuple[str, str], str | float | bool] = {
+            slot.spot: bound.names[slot.name] for slot in slots if slot.name in bound.names
+        }
         if values:
             graph = graph.with_inputs(values)
             asked["workflow"] = graph.to_api()  # Without what a source was written as: it can be a whole file.

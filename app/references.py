@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from app.comfyui.parameters import ParameterKind, snake_case
@@ -28,6 +28,9 @@ LOADERS: Final[Mapping[str, tuple[str, ParameterKind]]] = {
 }
 """Classes of a raw workflow whose files references replace, in the order of the graph."""
 
+ASSET: Final = "core/ASSET"
+"""The mark of an object that stands for a file in a workflow, as the Comfy API v2 writes it."""
+
 _SOURCE: Final = re.compile(r"(?:data:|https?://)|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
@@ -41,12 +44,16 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place for a file. `name` is what a caller calls it; `at` where in the body he named a source for it."""
+    """A place for a file. `name` is what a caller calls it; `at` where in the body he named a source for it.
+
+    `kind` None: nobody here knows what the node takes. `spot` is the node and the input of a raw workflow.
+    """
 
     name: str
-    kind: ParameterKind
+    kind: ParameterKind | None
     source: object = None
     at: str = ""
+    spot: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +95,34 @@ def template_slots(template: Template, params: Mapping[str, Any], nested: frozen
     return slots
 
 
-def workflow_slots(graph: Workflow) -> list[Slot]:
+def workflow_slots(graph: Workflow, references: Sequence[Any] = ()) -> list[Slot]:
     """The inputs of a raw workflow that take a file; they are called `NODE.INPUT`.
 
-    One that holds what no file can be called, an upload's id or a URL, names its source by that.
+    A loader's, which names its source where it holds what no file can be called, an upload's id or a URL; any node's
+    that holds a `core/ASSET` object, which names an upload by `info.id`; and any that one of `references` names.
     """
+    named = [each.get("parameter") for each in references if isinstance(each, dict)]
     slots = []
     for node_id, node in graph.nodes.items():
-        if node.class_type in LOADERS:
-            input_name, kind = LOADERS[node.class_type]
-            value = node.inputs.get(input_name)
-            source = value if isinstance(value, str) and _SOURCE.match(value) else None
-            at = pointer("workflow", node_id, "inputs", input_name)
-            slots.append(Slot(f"{node_id}.{input_name}", kind, source, at))
+        loaded, kind = LOADERS.get(node.class_type, (None, None))
+        for name in node.inputs if loaded is None else {**node.inputs, loaded: None}:
+            value, called = node.inputs.get(name), f"{node_id}.{name}"
+            if name == loaded or called in named or is_asset(value):
+                at = pointer("workflow", node_id, "inputs", name)
+                slots.append(Slot(called, kind if name == loaded else None, _source(value), at, (node_id, name)))
     return slots
+
+
+def is_asset(value: object) -> bool:
+    """Whether an input's value is a reference to an asset, by the mark such an object has."""
+    return isinstance(value, dict) and value.get("__type") == ASSET
+
+
+def _source(value: object) -> object:
+    if isinstance(value, dict) and is_asset(value):
+        named = value.get("info")
+        return (named.get("id") if isinstance(named, dict) else None) or ""
+    return value if isinstance(value, str) and _SOURCE.match(value) else None
 
 
 async def bind(slots: Sequence[Slot], references: Sequence[Any], uploads: Sources, own_host: str | None) -> Bound:
@@ -122,7 +143,7 @@ async def _fetched(slot: Slot, uploads: Sources, own_host: str | None) -> Upload
         upload = await uploads.from_source(slot.source, own_host)
     except BadSource as error:
         return Problem(slot.at, error.detail)
-    if upload.kind.value != slot.kind.value:
+    if slot.kind is not None and upload.kind.value != slot.kind.value:
         return Problem(slot.at, f"is of kind {upload.kind.value}, and {slot.name} takes {slot.kind.value}")
     return upload
 
@@ -146,10 +167,10 @@ def _asked(slots: Sequence[Slot], references: Sequence[Any]) -> tuple[list[Slot]
         elif slot.name in asked:
             problems.append(Problem(at, f"{slot.name} is given twice, also as {asked[slot.name].at}; send one of them"))
         else:
-            asked[slot.name] = Slot(slot.name, slot.kind, source, at)
+            asked[slot.name] = replace(slot, source=source, at=at)
     free = [slot for slot in slots if slot.name not in asked]
     for (at, source), slot in zip(in_order, free, strict=False):
-        asked[slot.name] = Slot(slot.name, slot.kind, source, at)
+        asked[slot.name] = replace(slot, source=source, at=at)
     if len(in_order) > len(free):
         at = in_order[len(free)][0]
         problems.append(Problem(at, f"is one file too many: there are inputs for {len(slots)}; leave it out"))

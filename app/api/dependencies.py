@@ -13,6 +13,7 @@ from app.api.request_schemas import GenerationCreate
 from app.api.schemas import UUID
 from app.api.streams import StreamHub
 from app.api.wire import EventEncoder
+from app.assets import Assets
 from app.authoring import Authoring
 from app.batches import Batches
 from app.conversions import Conversions
@@ -21,6 +22,7 @@ from app.health import Health
 from app.offers import Offers
 from app.projects import Projects
 from app.settings import Settings
+from app.single_use import SingleUse
 from app.uploads import Uploads
 from app.webhooks import Webhooks
 
@@ -42,6 +44,8 @@ class Services:
     links: Links
     encoder: EventEncoder
     hub: StreamHub
+    assets: Assets
+    single_use: SingleUse
 
 
 async def services(request: Request) -> Services:

@@ -15,10 +15,13 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from app.errors import InvalidRequest, MalformedBody, Problem
+from app.errors import BodyTooLarge, InvalidRequest, MalformedBody, Problem
 
 MAX_PARTS: Final = 100
 """Fields in front of the file and behind it; they are read past."""
+
+MAX_FIELD_BYTES: Final = 256 * 1024
+"""Of a text field: the longest prompt in the widest letters."""
 
 MAX_HEADER_BYTES: Final = 64 * 1024
 """Of one line: a file name may be longer than any that is kept."""
@@ -94,6 +97,25 @@ async def form_parts(content_type: str, body: AsyncIterator[bytes]) -> AsyncGene
         yield FormPart(opening.field, opening.filename, content())
         while upcoming is opening or isinstance(upcoming, bytes):
             upcoming = await anext(pieces, None)
+
+
+async def text_of(part: FormPart) -> str:
+    """A field of text. Raises BodyTooLarge and MalformedBody."""
+    raw = await whole(part.chunks, MAX_FIELD_BYTES)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"The form's field {part.field!r} is not UTF-8.") from error
+
+
+async def whole(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
+    """All of it in memory. Raises BodyTooLarge."""
+    read = bytearray()
+    async for chunk in chunks:
+        read += chunk
+        if len(read) > max_bytes:
+            raise BodyTooLarge(max_bytes)
+    return bytes(read)
 
 
 async def _content(pieces: AsyncIterator[_Piece], field: str) -> AsyncGenerator[bytes, None]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api.dialects.openai_errors import OpenAIErrors
+from app.api.dialects import openai_errors
+from app.api.dialects.translation import Translation
 from app.api.middleware import CamelQuery, LimitBody, RequireKey
+from app.api.v2 import envelopes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,12 +36,14 @@ def install(app: FastAPI, settings: Settings, keys: Sequence[str], links: Links)
     """Put them around the application. The last one added is the outermost."""
     limits = {
         "/api/uploads": settings.max_upload_bytes + FORM_BYTES,
+        "/api/v2/assets": settings.max_upload_bytes + FORM_BYTES,
         "/v1/images/edits": 2 * settings.max_upload_bytes + FORM_BYTES,  # A picture and its mask.
     }
     app.add_middleware(CamelQuery)
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes, exceptions=limits)
     app.add_middleware(RequireKey, keys=keys, links=links)
-    app.add_middleware(OpenAIErrors)
+    for dialect in (openai_errors, envelopes):
+        app.add_middleware(Translation, root=dialect.ROOT, tell=dialect.tell)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -39,6 +39,12 @@ class Links:
         """The URL of something of a batch's."""
         return self._url("batches", batch_id, path)
 
+    def expires_at(self) -> int:
+        """Until when a URL made now works, in seconds since the epoch; those without a token work for ever."""
+        grain = max(1, self._url_ttl_s // ROUNDING)
+        expires = int(self._clock() + self._url_ttl_s)
+        return expires + grain - expires % grain
+
     def allows(self, token: str, generation_id: str) -> bool:
         """Whether the token is ours, for this generation, upload or batch, and not expired."""
         expires, _, _ = token.partition(".")
@@ -55,9 +61,7 @@ class Links:
         return f"{url}{'&' if '?' in path else '?'}token={self._token(self._secret, owner_id)}"
 
     def _token(self, secret: bytes, generation_id: str) -> str:
-        grain = max(1, self._url_ttl_s // ROUNDING)
-        expires = int(self._clock() + self._url_ttl_s)
-        return _signed(secret, generation_id, expires + grain - expires % grain)
+        return _signed(secret, generation_id, self.expires_at())
 
 
 def _signed(secret: bytes, generation_id: str, expires: int) -> str:

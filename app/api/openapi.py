@@ -17,6 +17,7 @@ from app.api.project_schemas import ProjectWrite
 from app.api.request_schemas import GenerationCreate
 from app.api.schemas import GenerationPage, GenerationStarted, ProblemRead
 from app.api.template_schemas import TemplateWrite
+from app.api.v2.schemas import AssetFromHash, ErrorEnvelope, JobCreate
 from app.api.webhook_schemas import WebhookChange, WebhookWrite
 from app.catalogue import Template
 
@@ -190,11 +191,16 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-SHOWN: Final = (GenerationStarted, GenerationPage, EventRead, ProblemRead, BatchEventRead, BatchResult)
+SHOWN: Final = (
+    *(GenerationStarted, GenerationPage, EventRead, ProblemRead, BatchEventRead, BatchResult),
+    ErrorEnvelope,
+)
 """Answers that routes write by themselves."""
 
-_OF_WEBHOOKS: Final = (WebhookWrite, WebhookChange)
-WRITTEN: Final = (GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate, *_OF_WEBHOOKS)
+WRITTEN: Final = (
+    *(GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate),
+    *(WebhookWrite, WebhookChange, JobCreate, AssetFromHash),
+)
 """Bodies that routes read by themselves."""
 
 

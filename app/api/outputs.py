@@ -57,17 +57,18 @@ AskedDep = Annotated[Asked, Depends(asked)]
 async def image(generation_id: GenerationId, index: Index, services: ServicesDep, asked: AskedDep) -> Response:
     """One image by its place in `images[]`. Strong ETag, ranges, conversion; never changes, so cache it for ever."""
     stored = await services.generations.output(generation_id, index, only_images=True)
-    return await _answer(stored, services, asked)
+    return await output_answer(stored, services, asked)
 
 
 @readable(router, "/outputs/{index}", responses={**FILE, **errors(404, 410, 422)})
 async def output(generation_id: GenerationId, index: Index, services: ServicesDep, asked: AskedDep) -> Response:
     """Any output by its place in `outputs[]`: image, video, audio, text, 3D or other file."""
     stored = await services.generations.output(generation_id, index, only_images=False)
-    return await _answer(stored, services, asked)
+    return await output_answer(stored, services, asked)
 
 
-async def _answer(stored: StoredOutput, services: Services, asked: Asked) -> Response:
+async def output_answer(stored: StoredOutput, services: Services, asked: Asked) -> Response:
+    """The file, a part of it, or its picture in another form; a text that is no file as it is."""
     output, is_private = stored.output, bool(services.settings.api_keys)
     if asked.conversion is not None:
         return await _converted(stored, services, asked, asked.conversion)

@@ -16,7 +16,7 @@ from app.api.dependencies import Services, ServicesDep
 from app.api.files import FileAnswer, converted
 from app.api.forms import file_part, is_form
 from app.api.openapi import FILE, errors, readable
-from app.api.outputs import AskedDep
+from app.api.outputs import Asked, AskedDep
 from app.api.schemas import UUID
 from app.api.upload_schemas import UploadRead
 from app.errors import InvalidRequest, MalformedBody, Problem
@@ -72,7 +72,12 @@ async def read(upload_id: UploadId, services: ServicesDep) -> Response:
 @readable(router, "/{upload_id}/content", responses={**FILE, **errors(404, 410, 422)})
 async def content(upload_id: UploadId, services: ServicesDep, asked: AskedDep) -> Response:
     """The file. Strong ETag, ranges, conversion of pictures; never changes, so cache it for ever."""
-    upload, conversion = await services.uploads.get(upload_id), asked.conversion
+    return await upload_answer(await services.uploads.get(upload_id), services, asked)
+
+
+async def upload_answer(upload: Upload, services: Services, asked: Asked) -> Response:
+    """The file, a part of it, or the picture in another form."""
+    conversion = asked.conversion
     source: Path | StoredFile = services.uploads.file(upload)
     tag, mime_type, filename = upload.sha256, upload.mime_type, upload.filename
     if conversion is not None:

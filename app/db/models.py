@@ -128,6 +128,23 @@ class UploadRow(SQLModel, table=True):
     created_at: float = Field(sa_type=Instant)
 
 
+class AssetRow(SQLModel, table=True):
+    """A caller's name for an upload. Several may name one; the upload stays when they are gone."""
+
+    __tablename__: ClassVar[str] = "assets"
+    __table_args__: ClassVar[tuple[sa.schema.SchemaItem, ...]] = (
+        sa.Index("ix_assets_hash", "hash"),
+        _partial("ix_assets_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
+    )
+
+    id: str = Field(primary_key=True, sa_type=SafeText)
+    upload_id: str = Field(sa_type=SafeText)
+    hash: str = Field(sa_type=SafeText)
+    file_path: str = Field(sa_type=SafeText)
+    idempotency_key: str | None = Field(sa_type=SafeText)
+    created_at: float = Field(sa_type=Instant)
+
+
 class TemplateRow(SQLModel, table=True):
     """A version of a caller's own template. What ran stays readable: a removed template keeps its rows."""
 
@@ -276,6 +293,7 @@ class LaneRow(SQLModel, table=True):
 
 GENERATIONS: Final = SQLModel.metadata.tables["generations"]
 UPLOADS: Final = SQLModel.metadata.tables["uploads"]
+ASSETS: Final = SQLModel.metadata.tables["assets"]
 TEMPLATES: Final = SQLModel.metadata.tables["templates"]
 PROJECTS: Final = SQLModel.metadata.tables["projects"]
 TIMINGS: Final = SQLModel.metadata.tables["timings"]

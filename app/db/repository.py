@@ -92,6 +92,13 @@ class Repository:
     async def by_idempotency_key(self, key: str) -> Generation | None:
         return await self._one(statements.BY_IDEMPOTENCY_KEY, key)
 
+    async def forget_key(self, key: str, before: float) -> bool:
+        """Let an idempotency key be used anew. False if it names no generation that was made before then."""
+        parameters = {"value": key, "before": before}
+        return await self._database.write_statement(
+            lambda c: c.execute(statements.FORGET_KEY, parameters).rowcount == 1
+        )
+
     async def overdue(self, now: float) -> tuple[Generation, ...]:
         """Those still waiting for a backend whose deadline has passed."""
         parameters = {"now": now}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from app.db.columns import encode_json
 from app.db.models import GENERATIONS, LATE, UNCLAIMED, WAITING
 from app.db.rows import RECORD_COLUMNS
 from app.records import TERMINAL, Generation, Status
@@ -51,6 +52,8 @@ class GenerationFilter:
 
     `created_after` is included, `created_before` is not, so that adjoining ranges neither overlap nor leave a gap.
     `text` is a substring of `prompt_text` in any case; on PostgreSQL the database's locale says what case is.
+    `labels` are pairs of texts in the metadata; some without them may come as well: those that have them deeper
+    inside, and on SQLite those that have them in another case.
     """
 
     status: tuple[Status, ...] = ()
@@ -60,6 +63,7 @@ class GenerationFilter:
     created_after: float | None = None
     created_before: float | None = None
     text: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
     def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
         if self.status:
@@ -73,6 +77,9 @@ class GenerationFilter:
             yield _C.created_at < self.created_before
         if self.text:
             yield _C.prompt_text.icontains(self.text, autoescape=True)
+        for name, value in self.labels:
+            # As text, which both databases keep as it was written: PostgreSQL cannot look into JSON with a NUL in it.
+            yield sa.cast(_C.metadata, sa.Text).contains(encode_json({name: value})[1:-1], autoescape=True)
 
 
 def page(filters: GenerationFilter, limit: int, after: Position | None) -> sa.Select[Any]:
@@ -168,6 +175,12 @@ WORKFLOW: Final = sa.select(_C.workflow).where(_C.id == sa.bindparam("value"))
 REQUEST: Final = sa.select(_C.request).where(_C.id == sa.bindparam("value"))
 STAMP: Final = _stamp()
 DELETE: Final = sa.delete(GENERATIONS).where(_C.id == sa.bindparam("value"))
+#: No change of version: what a request was called is no fact about the generation it made.
+FORGET_KEY: Final = (
+    sa.update(GENERATIONS)
+    .values(idempotency_key=None)
+    .where(_C.idempotency_key == sa.bindparam("value"), _C.created_at < sa.bindparam("before", type_=_INSTANT))
+)
 #: Of those waiting: the number with at least the priority `:least`, the first `:rows` ids, the number before
 #: `:priority, :created_at, :id`.
 WAITING_COUNT: Final = _count(sa.select(_C.id).where(_WAITING, _IS_URGENT))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.comfyui.simulator import Simulator
 from tests import files
-from tests.api.asking import places
+from tests.api.asking import places, post
 from tests.service import Json, Service
 
 IMG2IMG: dict[str, Any] = {"template": "img2img", "prompt": "in oil", "steps": 2, "seed": 1}
@@ -185,3 +185,26 @@ async def test_a_raw_workflow_may_name_the_source_of_a_file_where_its_name_would
 
     assert files.pixels(await api.bytes_of(record["imageUrls"][0])) == files.pixels(sent)
     assert (await api.finished(again.json()["id"]))["status"] == "succeeded"
+
+
+async def test_any_input_of_a_raw_workflow_may_be_named(api: Service) -> None:
+    source = data_url(png())
+    graph = copying() | {"9": {"class_type": "PreviewAny", "inputs": {"source": "x"}}}
+
+    answer = await api.generate(
+        workflow=graph, references=[{"source": source, "parameter": "9.source"}, {"source": source}]
+    )
+    record = await api.finished(answer["id"])
+    ran = (await api.http.get(f"/api/generations/{answer['id']}/workflow")).json()
+
+    assert record["status"] == "succeeded"
+    assert ran["9"]["inputs"]["source"] == ran["1"]["inputs"]["image"]
+
+
+@pytest.mark.parametrize("name", ["9.no", "8.source", "9", ["9.source"]])
+async def test_an_input_that_is_not_there_cannot_be_named(api: Service, name: object) -> None:
+    graph = copying() | {"9": {"class_type": "PreviewAny", "inputs": {"source": "x"}}}
+
+    answer = await post(api, {"workflow": graph, "references": [{"source": "data:,", "parameter": name}]})
+
+    assert list(places(answer)) == ["/references/0/parameter"]

@@ -123,3 +123,18 @@ async def test_filters_hold_together_and_across_pages(repository: Repository) ->
     second = await repository.list(filters, limit=2, after=Position.of(first[-1]))
 
     assert [record.id for record in first + second] == ["5", "3", "1"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("client", "acme"), ("a.b", '"%_\\'), ("é", "\u2028 \x7f /")])
+async def test_a_label_is_found_by_name_and_whole_value(repository: Repository, name: str, value: str) -> None:
+    wanted = await added(repository, metadata={"other": 1, name: value, "nul": "\0"})
+    await added(repository, metadata={name: f"{value}x"})
+    await added(repository, metadata={f"{name}x": value})
+    await added(repository, metadata={name: [value]})
+    await added(repository)
+
+    found = await listed(repository, labels=((name, value),))
+    both = await listed(repository, labels=((name, value), ("nul", "\0")))
+
+    assert found == both == [wanted.id]
+    assert await listed(repository, labels=((name, value), ("nul", "1"))) == []

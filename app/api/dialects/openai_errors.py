@@ -15,15 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
+from app.api.dialects.translation import Told
 from app.errors import AppError
 from app.records import ErrorCode, Generation, Status
 
 ROOT: Final = "/v1"
-PROBLEM: Final = b"application/problem+json"
 
 _NO_RETRY: Final = {"X-Should-Retry": "false"}
 _STATUSES: Final[Mapping[int, int]] = {415: 400, 422: 400}
@@ -95,53 +91,11 @@ def error_object(status: int, code: str, message: str, places: Sequence[Mapping[
     return {"message": message, "type": kind, "param": param, "code": _CODES.get(code, code)}
 
 
-class OpenAIErrors:
-    """The layer that adds their `error` to every problem document under /v1."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_theirs = scope["type"] == "http" and (scope["path"] == ROOT or scope["path"].startswith(f"{ROOT}/"))
-        await self._app(scope, receive, _Translating(send) if is_theirs else send)
-
-
-class _Translating:
-    """Holds a problem document back until it is whole; everything else passes."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._start: Message | None = None
-        self._body = b""
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and _is_problem(message):
-            self._start = message
-        elif self._start is None or message["type"] != "http.response.body":
-            await self._send(message)
-        else:
-            self._body += message.get("body", b"")
-            if not message.get("more_body", False):
-                await self._finish(self._start)
-
-    async def _finish(self, start: Message) -> None:
-        body = _translated(self._body) if self._body else b""
-        status = _STATUSES.get(start["status"], start["status"])
-        headers = MutableHeaders(raw=list(start["headers"]))
-        headers["content-length"] = str(len(body))
-        await self._send({**start, "status": status, "headers": headers.raw})
-        await self._send({"type": "http.response.body", "body": body})
-
-
-def _is_problem(start: Message) -> bool:
-    return any(name.lower() == b"content-type" and value.startswith(PROBLEM) for name, value in start["headers"])
-
-
-def _translated(body: bytes) -> bytes:
-    document: dict[str, Any] = msgspec.json.decode(body)
+def tell(document: dict[str, Any]) -> Told:
+    """Their `error` beside the problem document."""
     status = _STATUSES.get(document["status"], document["status"])
     told = error_object(status, document["code"], document["detail"], document.get("errors") or ())
-    return msgspec.json.encode({**document, "status": status, "error": told})
+    return Told(status, {**document, "status": status, "error": told})
 
 
 def _param(pointer: str) -> str | None:

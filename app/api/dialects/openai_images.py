@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -25,18 +25,15 @@ from app.api.dialects.openai_requests import requests_of
 from app.api.dialects.openai_runs import Runs
 from app.api.dialects.openai_schemas import ImageCreate, ImageEdit, ImagesMade
 from app.api.dialects.openai_stream import ImageStream
-from app.api.forms import FormPart, form_parts, is_form
+from app.api.forms import FormPart, form_parts, is_form, text_of, whole
 from app.api.headers import IdempotencyKey, key
 from app.api.uploads import arriving
-from app.errors import BodyTooLarge, InvalidRequest, MalformedBody, Problem, UnusableFile, pointer
+from app.errors import InvalidRequest, Problem, UnusableFile, pointer
 from app.pictures import PictureError, painted_mask
 from app.requests import DEFAULT_TEMPLATE
 from app.uploads import Upload
 
 router = APIRouter(prefix="/v1/images", tags=["openai"])
-
-MAX_FIELD_BYTES: Final = 256 * 1024
-"""Of a form's text field: the longest prompt in the widest letters."""
 
 _NESTED: Final = re.compile(r"params\[([^\[\]]{1,200})\]")
 _OF_JSON: Final = {"images": "files in the field image", "params": "params[NAME]"}
@@ -119,7 +116,7 @@ async def _edit_body(services: Services, http: Request) -> ImageEdit:
     hint = "a prompt and images"
     async with aclosing(arriving(http)) as body:
         if not is_form(content_type):
-            return written_body(await _read(body, services.settings.max_body_bytes), ImageEdit, hint)
+            return written_body(await whole(body, services.settings.max_body_bytes), ImageEdit, hint)
         fields = await _form_fields(services, content_type, body)
     return written_body(msgspec.json.encode(fields), ImageEdit, hint)
 
@@ -136,7 +133,7 @@ async def _form_fields(services: Services, content_type: str, body: AsyncGenerat
                 case "mask" if "mask" not in fields:
                     fields["mask"] = {"file_id": (await _kept(services, part)).id}
                 case _:
-                    _put(fields, part.field, await _text(part))
+                    _put(fields, part.field, await text_of(part))
     return {**fields, "images": images} if images else fields
 
 
@@ -155,23 +152,6 @@ def _put(fields: dict[str, Any], name: str, text: str) -> None:
         raise InvalidRequest(Problem(pointer(name), "is given twice; send it once"))
     if text or name == "prompt":
         fields[name] = text
-
-
-async def _text(part: FormPart) -> str:
-    raw = await _read(part.chunks, MAX_FIELD_BYTES)
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise MalformedBody(f"The form's field {part.field!r} is not UTF-8.") from error
-
-
-async def _read(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
-    read = bytearray()
-    async for chunk in chunks:
-        read += chunk
-        if len(read) > max_bytes:
-            raise BodyTooLarge(max_bytes)
-    return bytes(read)
 
 
 async def _painted(services: Services, upload: Upload) -> Upload:
