@@ -19,6 +19,9 @@ FIRST_LOOK_S: Final = 0.2
 MAX_LOOK_S: Final = 2.0
 """How often a batch that is waited for is looked at: more seldom the longer it takes."""
 
+BEGINNING: Final = "0"
+"""The cursor before the first item that ended."""
+
 NamedBatch: TypeAlias = str | Batch
 """A batch, or its id."""
 
@@ -50,8 +53,8 @@ def batch(
     body = given(
         items=None if items is None else (yield from _bodies(senders, items)),
         base=None if base is None else (yield from senders.body(base)),
-        matrix=matrix,
-        zip=zip,
+        matrix=(yield from senders.sent(matrix)),
+        zip=(yield from senders.sent(zip)),
         runs=runs,
         max_in_flight=max_in_flight,
         priority=priority,
@@ -87,10 +90,10 @@ def follow_batch(core: Core, /, batch: NamedBatch, *, after: str | None = None) 
     """The events of a batch: first BatchConnected, then ItemEnded for each item that ends and BatchProgressed, last
     BatchCompleted.
 
-    Over drops and restarts no item is told twice and none is left out. Items that had ended before it began are not
-    told: `batch_results` has them. `after` is the cursor of an event; it goes on behind it.
+    Every item is told once, also those that had ended before, and over drops and restarts. `after` is the cursor of an
+    event; it goes on behind it.
     """
-    yield from batch_events(core, id_of(batch), after)
+    yield from batch_events(core, id_of(batch), after or BEGINNING)
 
 
 def batches(core: Core, /, *, limit: int | None = None) -> Flow[Batch]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import ssl
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
@@ -19,6 +18,8 @@ from comfy_relay.effects import Flow, Steps
 from comfy_relay.exchange import Core
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 P = ParamSpec("P")

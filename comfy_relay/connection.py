@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from comfy_relay.exchange import Core
 
@@ -20,7 +21,7 @@ def core(url: str | None, timeout_s: float, retry_for_s: float) -> Core:
     """What the operations of a client share. Raises ValueError for a URL that is none."""
     given = (url or os.environ.get(URL) or HERE).strip()
     base = (given if "://" in given else f"http://{given}").rstrip("/")
-    if not base.startswith(("http://", "https://")):
+    if not _is_address(base):
         raise ValueError(f"{given!r} is no address of a service; give one such as {HERE}")
     return Core(
         base=base,
@@ -30,6 +31,15 @@ def core(url: str | None, timeout_s: float, retry_for_s: float) -> Core:
         jitter=random.random,
         new_key=lambda: str(uuid.uuid4()),
     )
+
+
+def _is_address(base: str) -> bool:
+    try:
+        parts = urlsplit(base)
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return is_whole and base.isprintable() and not parts.query and not parts.fragment
 
 
 def headers(key: str | None, more: Mapping[str, str] | None) -> dict[str, str]:

@@ -66,21 +66,32 @@ class Senders:
         self._sent: dict[object, str] = {}
 
     def body(self, fields: Mapping[str, Any]) -> Steps[dict[str, Any]]:
-        """The body with ids where there were files, in `references` and in parameters of its own."""
+        """The fields with ids where there were files: among references, and wherever a parameter has one."""
         body: dict[str, Any] = {}
-        references: list[dict[str, str]] = []
         for name, value in fields.items():
             if name == "references":
-                references += yield from self._references(value)
-            elif is_file(value):
-                references.append({"source": (yield from self._id(value)), "parameter": name})
+                body[name] = yield from self._references(value)
             else:
-                body[name] = value
-        return {**body, "references": references} if references else body
+                body[name] = (yield from self.sent(value)) if _has_files(value) else value
+        return body
 
-    def _references(self, given: References | None) -> Steps[list[dict[str, str]]]:
-        if given is None:
-            return []
+    def sent(self, value: Any) -> Steps[Any]:
+        """A value with ids where there were files, however deep."""
+        if is_file(value):
+            return (yield from self._id(value))
+        if isinstance(value, Mapping):
+            fields: dict[str, Any] = {}
+            for name, part in value.items():
+                fields[name] = yield from self.sent(part)
+            return fields
+        if isinstance(value, list | tuple):
+            parts: list[Any] = []
+            for part in value:
+                parts += [(yield from self.sent(part))]
+            return parts
+        return value
+
+    def _references(self, given: References) -> Steps[list[dict[str, str]]]:
         if isinstance(given, str | bytes | os.PathLike | Upload) or not isinstance(given, Mapping | Sequence):
             raise TypeError("references is a list of files, or a mapping from parameters to files")
         if isinstance(given, Mapping):
@@ -109,6 +120,12 @@ class Senders:
 def is_file(value: object) -> bool:
     """Whether a parameter's value is a file to send; a text is one only among references."""
     return isinstance(value, os.PathLike | bytes | bytearray | memoryview | Upload | io.IOBase)
+
+
+def _has_files(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_files, value.values()))
+    return any(map(_has_files, value)) if isinstance(value, list | tuple) else is_file(value)
 
 
 def _file(source: Any) -> File:
