@@ -41,6 +41,15 @@ def workflow(file: Path | None) -> dict[str, Any] | None:
     return graph
 
 
+def inputs(graph: Path | None, files: Sequence[str], metadata: str | None) -> dict[str, Any]:
+    """The fields of a request that are read from files and texts; None where nothing was given. Raises Misuse."""
+    return {
+        "workflow": workflow(graph),
+        "references": references(files) or None,
+        "metadata": json_object("--metadata", metadata),
+    }
+
+
 def schemas(template: Template) -> Schemas:
     """Of the parameters of a template, by name."""
     properties: Schemas = template.parameters_schema.get("properties") or {}

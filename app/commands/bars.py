@@ -5,13 +5,17 @@ One line for each thing that runs, whatever happens: who draws over lines again 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from app.commands.printing import cells, printable, shortened
 
 LABEL_COLUMNS: Final = 24
+NOTE_COLUMNS: Final = 18
+ETA_COLUMNS: Final = 5
 FEWEST_BAR_COLUMNS: Final = 10
+MOST_BAR_COLUMNS: Final = 40
 
 _FULL, _HALF, _REST = "━", "╸", "━"
 
@@ -41,30 +45,36 @@ class Piece:
     style: str = ""
 
 
-def line(bar: Bar, columns: int) -> list[Piece]:
-    """A bar in exactly one line of at most so many columns."""
+def drawn(bars: Sequence[Bar], columns: int) -> list[list[Piece]]:
+    """Each bar in exactly one line of at most so many columns, those of one kind of fact below each other."""
+    label = min(LABEL_COLUMNS, max(8, columns // 3))
+    count = max((cells(bar.count) for bar in bars), default=0)
+    eta = max((cells(_eta(bar)) for bar in bars), default=0)
+    numbers = 5 + (count + 1 if count else 0) + (max(eta, ETA_COLUMNS) + 1 if eta else 0)
+    left = columns - 1 - label - 1 - numbers
+    note = min(NOTE_COLUMNS, max(0, left - FEWEST_BAR_COLUMNS - 2))
+    width = max(0, min(left - 2 - note, MOST_BAR_COLUMNS))
+    return [_line(bar, label, width, count, max(eta, ETA_COLUMNS) if eta else 0, note) for bar in bars]
+
+
+def _line(bar: Bar, label: int, width: int, count: int, eta: int, note: int) -> list[Piece]:
     indent = "  " if bar.is_inner else ""
-    width = min(LABEL_COLUMNS, max(8, columns // 3))
-    label = _padded(indent + shortened(printable(bar.label), width - len(indent)), width)
-    numbers = _numbers(bar)
-    note = printable(bar.note)
-    left = columns - 1 - width - 1 - cells(numbers)
-    note_columns = min(cells(note), max(0, left - FEWEST_BAR_COLUMNS - 2), 26)
-    note = shortened(note, note_columns)
-    # A note comes and goes; the bar in front of it should not jump with every node.
-    bar_columns = max(0, min(left - 2 - 26 if left - 2 - 26 >= FEWEST_BAR_COLUMNS else left - 2 - note_columns, 40))
+    share = "" if bar.share is None else f"{int(bar.share * 100)}%"
+    numbers = f"{share:>5}" + (f" {bar.count:>{count}}" if count else "") + (f" {_eta(bar):>{eta}}" if eta else "")
+    told = shortened(printable(bar.note), note)
     return [
-        Piece(label, "bold" if not bar.is_inner else ""),
+        Piece(_padded(indent + shortened(printable(bar.label), label - len(indent)), label), "" if indent else "bold"),
         Piece(" "),
-        *_bar(bar.share, bar_columns),
+        *_bar(bar.share, width),
         Piece(numbers, "cyan"),
-        Piece(f"  {note}" if note else "", "dim"),
+        Piece(f"  {told}" if told else "", "dim"),
     ]
 
 
 def plain(bar: Bar) -> str:
     """The same in words, for where nothing can be drawn."""
-    numbers = _numbers(bar).strip()
+    share = "" if bar.share is None else f"{int(bar.share * 100)}%"
+    numbers = " ".join(filter(None, (share, bar.count, _eta(bar))))
     told = ", ".join(filter(None, (numbers, printable(bar.note))))
     return f"{printable(bar.label)}: {told}" if told else printable(bar.label)
 
@@ -78,10 +88,8 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{whole % 60:02d}" if minutes else f"{whole}s"
 
 
-def _numbers(bar: Bar) -> str:
-    share = "" if bar.share is None else f"{int(bar.share * 100):3d}%"
-    eta = "" if bar.eta_s is None else f"~{duration(bar.eta_s)}"
-    return "".join(f" {part}" for part in (share, bar.count, eta) if part)
+def _eta(bar: Bar) -> str:
+    return "" if bar.eta_s is None else f"~{duration(bar.eta_s)}"
 
 
 def _bar(share: float | None, columns: int) -> list[Piece]:

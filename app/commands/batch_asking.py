@@ -56,6 +56,7 @@ async def planned(client: AsyncClient, order: Order, *, sends_files: bool = True
         base=await sender.sent(base, shared),
         axes=await _axes(order, shared, sender),
         runs=order.runs or _runs(order.file),
+        whole=_whole(order.file, base),
     )
     checked(plan)
     return plan
@@ -100,6 +101,13 @@ def _group(group: Any, where: str) -> Axis:
         lengths = ", ".join(f"{name} has {len(values)}" for name, values in group.items())
         raise Misuse(f"{where}: the lists go together and must be equally long: {lengths}")
     return Axis([dict(zip(group, values, strict=True)) for values in zip(*group.values(), strict=True)], where)
+
+
+def _whole(file: BatchFile, base: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of the batch as a whole, in the client's words."""
+    found = {"max_in_flight": file.whole.get("maxInFlight"), "metadata": file.whole.get("metadata")}
+    found |= {"priority": base.get("priority"), "project_id": base.get("projectId")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _object(file: BatchFile, part: str) -> dict[str, Any]:

@@ -69,9 +69,11 @@ class BatchFile:
         return f"{self.name} line {row.line}" if row is not None and row.line else f"{self.name} item {number + 1}"
 
 
-def kind_of(name: str, given: Kind | None = None) -> Kind:
+def kind_of(name: str, given: str | None = None) -> Kind:
     """By its name, unless given. Raises Misuse."""
-    kind = given or _SUFFIXES.get(PurePath(name).suffix.lower())
+    if given is not None and given not in set(Kind):
+        raise Misuse(f"--format {given}: is none; choose from {', '.join(Kind)}")
+    kind = Kind(given) if given else _SUFFIXES.get(PurePath(name).suffix.lower())
     if kind is None:
         raise Misuse(
             f"{name}: is called like no file of a batch; name it .csv, .jsonl, .yaml or .json, or give --format"

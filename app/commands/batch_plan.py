@@ -37,12 +37,16 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be multiplied: every row with every combination of choices, each of those `runs` times."""
+    """What is to be multiplied: every row with every combination of choices, each of those `runs` times.
+
+    `whole` is what the client is told of the batch besides its items.
+    """
 
     file: BatchFile
     base: Mapping[str, Any]
     axes: Sequence[Axis]
     runs: int = 1
+    whole: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def for_each(self) -> int:

@@ -187,10 +187,15 @@ class Running:
 
     def _show(self) -> None:
         total, settled = len(self._items), len(self.settled)
-        wrong = sum(each.kept is None for each in self.settled.values())
+        canceled = sum(each.result.status == "canceled" for each in self.settled.values())
+        wrong = sum(each.kept is None for each in self.settled.values()) - canceled
         standing = self._standing
         running = 0 if standing is None else standing.count("running")
-        words = [f"{wrong} failed" if wrong else "", f"{running} running" if running and settled < total else ""]
+        words = [
+            f"{wrong} failed" if wrong else "",
+            f"{canceled} canceled" if canceled else "",
+            f"{running} running" if running and settled < total else "",
+        ]
         whole = Bar(
             label=self._label,
             share=settled / total if total else 1.0,

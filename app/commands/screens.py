@@ -17,7 +17,7 @@ from rich.segment import ControlType, Segment
 from rich.text import Text
 
 from app.commands import previews
-from app.commands.bars import Bar, line, plain
+from app.commands.bars import Bar, drawn, plain
 from app.commands.previews import Area
 from app.commands.printing import printable
 from app.commands.terminal import Pictures, Terminal
@@ -114,8 +114,10 @@ class Bars(Silent):
     def draw(self) -> None:
         if self._bars != self._drawn:
             self._drawn = self._bars
-            columns = self._console.width
-            lines = [Text.assemble(*((p.text, p.style) for p in line(bar, columns)), end="") for bar in self._bars]
+            lines = [
+                Text.assemble(*((piece.text, piece.style) for piece in pieces), end="")
+                for pieces in drawn(self._bars, self._console.width)
+            ]
             for each in lines:
                 each.no_wrap, each.overflow = True, "crop"
             self._live.update(Text("\n").join(lines), refresh=True)

@@ -1,6 +1,6 @@
 """Generations that a command has started, followed to their ends side by side: bars, previews, files kept.
 
-Owns one run of such a command. What it is told goes to a screen, what is finished to `ended`; it prints nothing itself.
+Owns one run of such a command. What it is told goes to a screen, what is finished is in `found`; prints nothing itself.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ class Ended(NamedTuple):
 
 
 class Watching:
-    """`shelf` None: nothing is kept. `stem` None: files are called by prompt and seed. `heard` gets every event."""
+    """`stem` None: files are called by prompt and seed. `heard` gets every event. `found` has the ends, by id."""
 
     def __init__(
         self,
         client: AsyncClient,
         screen: Screen,
-        shelf: Shelf | None,
+        shelf: Shelf,
         *,
         stem: str | None = None,
-        ended: Callable[[Ended], None] = lambda _: None,
         heard: Callable[[Event], None] = lambda _: None,
         has_previews: bool = False,
     ) -> None:
         self._client, self._screen, self._shelf, self._stem = client, screen, shelf, stem
-        self._ended, self._heard, self._has_previews = ended, heard, has_previews
+        self._heard, self._has_previews = heard, has_previews
         self._bars: dict[str, Bar] = {}
         self._unfinished: set[str] = set()
+        self.found: dict[str, Ended] = {}
 
     async def watch(self, labels: Mapping[str, str], interrupts: Interrupts) -> None:
         """Follow generations, by id, to their ends; the first Ctrl-C has them canceled. Raises RelayError."""
@@ -84,7 +84,7 @@ class Watching:
 
     async def _finish(self, generation: Generation) -> None:
         files: tuple[KeptFile, ...] = ()
-        if self._shelf is not None and generation.has_succeeded:
+        if generation.has_succeeded:
             stem = self._stem or names.stem(generation.prompt, generation.template, generation.seed)
             files = await self._shelf.save(self._client, generation.outputs, stem)
             await self._show_picture(self._shelf.folder, files)
@@ -92,7 +92,7 @@ class Watching:
         note = f"done{took}" if generation.has_succeeded else str(generation.status)
         self._bars[generation.id] = _over(self._bars[generation.id], note, str(generation.status))
         self._screen.show(list(self._bars.values()))
-        self._ended(Ended(generation, files))
+        self.found[generation.id] = Ended(generation, files)
 
     async def _show_picture(self, folder: Path, files: tuple[KeptFile, ...]) -> None:
         pictures = [each for each in files if each.file.endswith((".png", ".jpg", ".webp"))]
