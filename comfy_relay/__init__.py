@@ -9,6 +9,8 @@
 AsyncClient has the same methods, to be awaited.
 """
 
+from typing import Any
+
 from comfy_relay.batch_records import Batch, BatchResult
 from comfy_relay.catalogue import (
     Backend,
@@ -97,3 +99,11 @@ __all__ = [
     "Upload",
     "WaitTimeout",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("comfy-relay")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -80,8 +80,13 @@ def download(core: Core, /, what: Fetchable, to: Folder = ".") -> Steps[Path]:
 
 
 def download_all(core: Core, /, generation: str | Generation, folder: Folder = ".") -> Steps[tuple[Path, ...]]:
-    """Fetch every file of a generation into a folder, and give their paths in the order of its outputs."""
-    record = generation if isinstance(generation, Generation) else (yield from get(core, generation))
+    """Fetch every file of a generation into a folder, and give their paths in the order of its outputs.
+
+    A record from before its end is read anew: it has no files yet.
+    """
+    record = generation
+    if isinstance(record, str) or not record.is_over:
+        record = yield from get(core, record)
     paths: list[Path] = []
     for output in record.outputs:
         paths += [(yield from download(core, output, f"{os.fspath(folder)}/"))]
@@ -103,7 +108,7 @@ def download_archive(core: Core, /, batch: NamedBatch, to: Folder = ".") -> Step
 
 def _fetched(core: Core, url: str, file: IO[bytes]) -> Steps[None]:
     """The whole of what is at `url`, into `file`, from where it got to before a drop."""
-    patience, tag = Patience(core), ""
+    patience, tag, furthest = Patience(core), "", 0
     while True:
         have = file.tell()
         headers = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
@@ -119,7 +124,9 @@ def _fetched(core: Core, url: str, file: IO[bytes]) -> Steps[None]:
         try:
             while piece := (yield from read()):
                 yield from work(partial(file.write, piece))
-                patience.renew()
+                if file.tell() > furthest:
+                    furthest = file.tell()
+                    patience.renew()
         except Lost as lost:
             yield from patience.after_loss(lost)
         else:

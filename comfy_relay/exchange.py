@@ -84,18 +84,20 @@ class Core:
 
 
 class Patience:
-    """How long one thing is tried again: `core.retry_for_s` since it last went well, or to `until` on the clock."""
+    """How long one thing is tried again: `core.retry_for_s` from its first failure on, or to `until` on the clock."""
 
     def __init__(self, core: Core, until: float | None = None) -> None:
         self._core, self._until = core, until
         self.renew()
 
     def renew(self) -> None:
-        """It went well."""
-        self._since, self._pause_s = self._core.clock(), FIRST_PAUSE_S
+        """It went well: what fails next is a new trouble."""
+        self._since: float | None = None
+        self._pause_s = FIRST_PAUSE_S
 
     def pause(self, cause: RelayError, asked_s: float = 0.0, limit_s: float | None = None) -> Steps[None]:
         """Wait a moment, `asked_s` at least; raise `cause` if that is longer than there is patience."""
+        self._since = self._core.clock() if self._since is None else self._since
         limit = self._since + (self._core.retry_for_s if limit_s is None else limit_s)
         if self._until is not None:
             limit = min(limit, self._until)

@@ -21,6 +21,9 @@ T = TypeVar("T", bound=Told)
 SILENCE_S: Final = 45.0
 """The service says something every 15 s; who hears nothing for three times as long has lost the connection."""
 
+STEADY_S: Final = 10.0
+"""A stream that was open for so long went well, whether it had anything to say or not."""
+
 STREAM: Final = "text/event-stream"
 
 
@@ -59,6 +62,7 @@ class _Stream(Generic[T]):
         self._cursor = after
         self._patience = Patience(core)
         self._is_open = self._is_over = False
+        self._opened_at = 0.0
 
     def next(self) -> Steps[T | None]:
         """The next event; None after the last one. Raises Unreachable or Problem."""
@@ -69,6 +73,8 @@ class _Stream(Generic[T]):
                     continue
                 event = yield from self._heard()
             except Lost as lost:
+                if self._is_open and self._core.clock() - self._opened_at > STEADY_S:
+                    self._patience.renew()
                 self._is_open = False
                 yield from self._patience.after_loss(lost)
                 continue
@@ -79,7 +85,7 @@ class _Stream(Generic[T]):
         return None
 
     def _open(self) -> Steps[None]:
-        headers = {"Accept": STREAM, "Cache-Control": "no-store"}
+        headers = {"Accept": STREAM, "Accept-Encoding": "identity", "Cache-Control": "no-store"}
         if self._cursor is not None:
             headers["Last-Event-ID"] = self._cursor
         timeout_s = max(self._core.timeout_s, SILENCE_S)
@@ -89,7 +95,7 @@ class _Stream(Generic[T]):
             self._is_over = True
         elif not head.headers.get("content-type", "").startswith(STREAM):
             raise NotARelay(self._core.base, head.status)
-        self._is_open = True
+        self._is_open, self._opened_at = True, self._core.clock()
 
     def _heard(self) -> Steps[T | None]:
         """One event; None where there was none, or one of a kind that is not known here."""

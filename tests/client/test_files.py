@@ -108,6 +108,13 @@ def test_downloads_are_named_by_the_record_and_overwrite_nothing_else(relay: Cli
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_a_record_from_before_the_end_has_files_all_the_same(relay: Client, tmp_path: Path) -> None:
+    accepted = relay.generate(workflow=GRAPH)
+    relay.wait(accepted)
+
+    assert len(relay.download_all(accepted, tmp_path / "new")) == 2
+
+
 def test_a_download_to_a_path_of_its_own_replaces_what_is_there(relay: Client, tmp_path: Path) -> None:
     output = relay.run("mine", **TINY).outputs[0]
     path = tmp_path / "deep" / "mine.png"
