@@ -12,7 +12,7 @@ from typing import Final
 from app.commands.printing import cells, printable, shortened
 
 LABEL_COLUMNS: Final = 24
-NOTE_COLUMNS: Final = 18
+NOTE_COLUMNS: Final = 20
 ETA_COLUMNS: Final = 5
 FEWEST_BAR_COLUMNS: Final = 10
 MOST_BAR_COLUMNS: Final = 40
@@ -54,7 +54,8 @@ def drawn(bars: Sequence[Bar], columns: int) -> list[list[Piece]]:
     left = columns - 1 - label - 1 - numbers
     note = min(NOTE_COLUMNS, max(0, left - FEWEST_BAR_COLUMNS - 2))
     width = max(0, min(left - 2 - note, MOST_BAR_COLUMNS))
-    return [_line(bar, label, width, count, max(eta, ETA_COLUMNS) if eta else 0, note) for bar in bars]
+    shown = [_line(bar, label, width, count, max(eta, ETA_COLUMNS) if eta else 0, note) for bar in bars]
+    return [_cut(pieces, columns - 1) for pieces in shown]
 
 
 def _line(bar: Bar, label: int, width: int, count: int, eta: int, note: int) -> list[Piece]:
@@ -86,6 +87,16 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}:{minutes % 60:02d}:{whole % 60:02d}"
     return f"{minutes}:{whole % 60:02d}" if minutes else f"{whole}s"
+
+
+def _cut(pieces: list[Piece], columns: int) -> list[Piece]:
+    """For windows too narrow for everything."""
+    kept = []
+    for piece in pieces:
+        text = shortened(piece.text, columns) if cells(piece.text) > columns else piece.text
+        columns -= cells(text)
+        kept.append(Piece(text, piece.style))
+    return kept
 
 
 def _eta(bar: Bar) -> str:

@@ -47,12 +47,13 @@ _TRUTHS: Final = {
     "off": False,
     "0": False,
 }
-_SNAKE: Final = re.compile(r"_([a-z0-9])")
+_JOINT: Final = re.compile(r"[\s_-]+([A-Za-z0-9])")
 
 
 def camel(name: str) -> str:
-    """`negative_prompt` and `negative-prompt` as `negativePrompt`."""
-    return _SNAKE.sub(lambda found: found[1].upper(), name.strip().replace("-", "_"))
+    """`negative_prompt`, `negative-prompt` and `Negative Prompt` as `negativePrompt`; `CFG` as `cfg`."""
+    joined = _JOINT.sub(lambda found: found[1].upper(), name.strip())
+    return joined.lower() if joined.isupper() else joined[:1].lower() + joined[1:]
 
 
 def assigned(option: str, text: str) -> tuple[str, str]:
@@ -104,9 +105,12 @@ def _counted(option: str, part: str, groups: Sequence[str | None]) -> list[int |
     step = abs(Decimal(groups[2])) if groups[2] else Decimal(1)
     if not step:
         raise Misuse(f"{option}: the range {part.strip()} has no step; write it as 1..10:2")
-    count = abs(last - first) // step + 1
+    try:
+        count = abs(last - first) // step + 1
+    except ArithmeticError:  # More values than such a number has digits.
+        count = Decimal("Infinity")
     if count > MAX_VALUES:
-        raise Misuse(f"{option}: the range {part.strip()} has {count} values; at most {MAX_VALUES} are taken")
+        raise Misuse(f"{option}: the range {part.strip()} is too long; at most {MAX_VALUES} values are taken")
     sign = 1 if last >= first else -1
     return [_plain(first + sign * step * place) for place in range(int(count))]
 
