@@ -86,8 +86,9 @@ async def _axes(order: Order, known: Schemas, sender: _Sender) -> list[Axis]:
         axes.append(Axis([{name: value} for value in values], f"--matrix {name}"))
     for axis in axes:
         for name in axis.choices[0]:
-            if seen.setdefault(name, axis.where) != axis.where:
-                raise Misuse(f"{axis.where}: {name} varies by {seen[name]}, too; give one of them")
+            if name in seen:
+                raise Misuse(f"{axis.where}: {name} varies by {seen[name]} already; give one of them")
+            seen[name] = axis.where
             if name in {"key", "params", "template"}:
                 raise Misuse(f"{axis.where}: {name} cannot be varied; vary the parameters themselves")
     return [Axis([await sender.sent(choice, known) for choice in axis.choices], axis.where) for axis in axes]

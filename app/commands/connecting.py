@@ -30,7 +30,7 @@ REMEDIES: Final = {"unauthorized": "give one with --key or COMFY_RELAY_KEY"}
 """What helps on the command line, by the code of a problem."""
 
 
-def client(url: str, key: str | None, *, timeout_s: float = LOOK_TIMEOUT_S, retry_for_s: float = 5.0) -> Client:
+def client(url: str, key: str | None, *, timeout_s: float = LOOK_TIMEOUT_S, retry_for_s: float = 0.5) -> Client:
     """For a command that asks and prints. Raises Misuse for an address that is none."""
     from comfy_relay import Client
 

@@ -110,17 +110,21 @@ def _name_of(file: Path) -> str:
     return name
 
 
-def _read(file: Path) -> Any:
+def _read(file: Path) -> dict[str, Any]:
     """The decoded file. A byte order mark is left out, and so are NaN and the like, which Python's own JSON has."""
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return json.loads(raw.decode("utf-8-sig"), parse_constant=lambda _: None)
+        found = json.loads(raw.decode("utf-8-sig"), parse_constant=lambda _: None)
     except OSError as error:
         typer.echo(f"{file} cannot be read: {error.strerror}", err=True)
         raise typer.Exit(1) from error
     except (ValueError, RecursionError) as error:
         typer.echo(f"{file} is no JSON file; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True)
         raise typer.Exit(1) from error
+    if not isinstance(found, dict):
+        typer.echo("file: must be a JSON object; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True)
+        raise typer.Exit(1)
+    return found
 
 
 def _bindings(written: list[str]) -> dict[str, list[str] | None]:
