@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from collections.abc import Mapping
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from comfy_relay import Client, DamagedFile, Kind, Output, Problem
+from comfy_relay import AsyncClient, Client, DamagedFile, Kind, Output, Problem
 from comfy_relay.naming import numbered, safe
 from tests import files
-from tests.client.running import Scripted, answer
+from tests.client.running import KEY, Demo, Line, Scripted, answer
 from tests.client.speaking import Speaks
 from tests.client.test_generations import GRAPH, TINY
 
@@ -83,14 +85,20 @@ def test_files_a_generation_names_are_sent_for_it(relay: Client, picture: Path, 
     assert generation.params["image"]
 
 
-def test_files_of_a_batch_are_sent_once_each(relay: Client, picture: Path) -> None:
+def test_files_of_a_batch_are_sent_once_each(far: Client, line: Line, picture: Path) -> None:
     base = {"template": "img2img", "steps": 1}
 
-    batch = relay.batch(["a", {"prompt": "b", "image": PICTURE}], base=base | {"image": picture})
-    varied = relay.batch(base=base | {"prompt": "c"}, matrix={"image": [picture, PICTURE]})
+    batch = far.batch(
+        ["a", {"prompt": "b", "image": PICTURE}, {"prompt": "c", "image": picture}], base=base | {"image": picture}
+    )
+    varied = far.batch(base=base | {"prompt": "c"}, matrix={"image": [picture, PICTURE]})
 
-    assert relay.wait_batch(batch).count("succeeded") == 2
-    assert relay.wait_batch(varied).count("succeeded") == 2
+    assert far.wait_batch(batch).count("succeeded") == 3
+    assert far.wait_batch(varied).count("succeeded") == 2
+    assert [path.partition("?")[0] for path in line.paths("POST")] == [
+        *(["/api/uploads"] * 2 + ["/api/batches"]),
+        *(["/api/uploads"] * 2 + ["/api/batches"]),
+    ]
 
 
 def test_downloads_are_named_by_the_record_and_overwrite_nothing_else(relay: Client, tmp_path: Path) -> None:
@@ -98,14 +106,28 @@ def test_downloads_are_named_by_the_record_and_overwrite_nothing_else(relay: Cli
     (tmp_path / generation.outputs[0].filename).write_bytes(b"something else")
 
     paths = relay.download_all(generation, tmp_path)
+    written = [path.stat().st_ino for path in paths]
     again = relay.download_all(generation.id, tmp_path)
 
     names = [output.filename for output in generation.outputs]
     assert [path.name for path in paths] == [numbered(names[0], 2), names[1]]
     assert again == paths
+    assert [path.stat().st_ino for path in again] == written
     assert [path.read_bytes() for path in paths] == [relay.read(output) for output in generation.outputs]
     assert (tmp_path / names[0]).read_bytes() == b"something else"
     assert len(list(tmp_path.iterdir())) == 3
+
+
+async def test_files_of_one_name_that_come_at_a_time_do_not_replace_one_another(demo: Demo, tmp_path: Path) -> None:
+    async with AsyncClient(demo.url, KEY) as relay:
+        made = await asyncio.gather(*(relay.run("same", seed=seed, **TINY) for seed in range(6)))
+        outputs = [replace(generation.outputs[0], filename="same.png") for generation in made]
+
+        paths = await asyncio.gather(*(relay.download(output, tmp_path) for output in outputs))
+
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert digests == [output.sha256 for output in outputs]
+    assert len(set(paths)) == 6
 
 
 def test_a_record_from_before_the_end_has_files_all_the_same(relay: Client, tmp_path: Path) -> None:
@@ -149,7 +171,7 @@ def test_a_file_that_is_not_the_one_on_record_is_not_kept(speak: Speaks, script:
 
 def test_a_file_that_changed_between_two_parts_is_fetched_anew(speak: Speaks, script: Scripted, tmp_path: Path) -> None:
     script.answers = [
-        answer(200, b"an older one", ETag='"1"')[:-6],
+        answer(200, b"an older one, and a longer", ETag='"1"')[:-6],
         answer(200, b"the newer", ETag='"2"')[:-4],
         answer(206, b"ewer", ETag='"2"', Content_Range="bytes 5-8/9"),
     ]

@@ -98,6 +98,7 @@ def test_address_and_key_come_from_the_environment(
     script.answers = [answer(200, b'{"status": "ok"}')]
     monkeypatch.setenv("COMFY_RELAY_URL", script.url.removeprefix("http://"))
     monkeypatch.setenv("COMFY_RELAY_KEY", "a key")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
 
     assert speak().health().status == "ok"
     assert script.asked[0].headers["authorization"] == "Bearer a key"
