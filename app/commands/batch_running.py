@@ -151,14 +151,14 @@ class Running:
         async for result in self._client.batch_results(batch, status=ended):
             self._take(result, saving)
 
-    def _take(self, result: BatchResult, saving: asyncio.TaskGroup) -> None:
+    def _take(self, result: BatchResult, group: asyncio.TaskGroup) -> None:
         """What is no part of the plan any more, such as a row that was taken out, is left alone."""
         item = self._items.get(result.key or "")
         if item is None or item.key in self.settled or item.key in self._under_way:
             return
         if result.status == "succeeded":
             self._under_way.add(item.key)
-            saving.create_task(self._keep(item, result), name="keep")
+            group.create_task(self._keep(item, result), name="keep")
         else:
             error = result.error
             self._settle(Settled(item, result, why=f"{error.code}, {error.message}" if error else str(result.status)))

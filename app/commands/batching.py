@@ -7,9 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from app.commands.completion import templates
 from app.commands.connecting import telling
-from app.commands.options import HERE, AsJson, Key, Quiet, Url
+from app.commands.options import HERE, AsJson, Detach, Key, Parameters, Project, Quiet, Template, Url, Workflow
 
 FORMATS: Final = ("csv", "jsonl", "yaml", "json")
 
@@ -24,25 +23,18 @@ def batch(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the files; else called as FILE is.")
     ] = None,
-    template: Annotated[
-        str | None, typer.Option("--template", "-t", help="Of rows that name none.", autocompletion=templates)
-    ] = None,
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", "-s", metavar="NAME=VALUE", help="A parameter of rows that do not have it; may be repeated."
-        ),
-    ] = None,
-    workflow: Annotated[Path | None, typer.Option(help="A graph in API format instead of a template.")] = None,
+    template: Template = None,
+    parameters: Parameters = None,
+    workflow: Workflow = None,
     max_in_flight: Annotated[int | None, typer.Option(min=1, help="So many are worked on at a time.")] = None,
     priority: Annotated[
         int | None, typer.Option(help="-100 if not given: whatever anybody waits for goes first.")
     ] = None,
-    project: Annotated[str | None, typer.Option(help="A name of yours for what belongs together.")] = None,
+    project: Project = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try those again that failed before.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what was made in this folder; files stay.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count, and show the first ones.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", "--no-wait", help="Only start it, and print its id.")] = False,
+    detach: Detach = False,
     kind: Annotated[str | None, typer.Option("--format", help="Of FILE.", metavar="|".join(FORMATS))] = None,
     url: Url = HERE,
     key: Key = None,

@@ -6,8 +6,6 @@ from typing import Final
 
 import typer
 
-from app.commands.options import HERE
-
 WITHIN_S: Final = 1.0
 
 
@@ -17,7 +15,7 @@ def templates(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
     url, key = (context.params.get(name) for name in ("url", "key"))
     try:
-        with Client(url or HERE, key, timeout_s=WITHIN_S, retry_for_s=0) as client:
+        with Client(url, key, timeout_s=WITHIN_S, retry_for_s=0) as client:
             found = client.templates()
     except (RelayError, ValueError, OSError):
         return []

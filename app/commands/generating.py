@@ -7,9 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from app.commands.completion import templates
 from app.commands.connecting import telling
-from app.commands.options import HERE, AsJson, Key, Quiet, Url
+from app.commands.options import HERE, AsJson, Detach, Key, Parameters, Project, Quiet, Template, Url, Workflow
 
 MAX_COUNT: Final = 100
 """More is a batch, which gives way to others."""
@@ -17,16 +16,9 @@ MAX_COUNT: Final = 100
 
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What the picture shows.")] = None,
-    template: Annotated[
-        str | None, typer.Option("--template", "-t", help="Name of a template.", autocompletion=templates)
-    ] = None,
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option("--set", "-s", metavar="NAME=VALUE", help="A parameter of the template; again for another one."),
-    ] = None,
-    workflow: Annotated[
-        Path | None, typer.Option(help="A graph in API format instead of a template; - reads it from a pipe.")
-    ] = None,
+    template: Template = None,
+    parameters: Parameters = None,
+    workflow: Workflow = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE|URL", help="An input file, or NAME=FILE for a certain parameter; may be repeated."),
@@ -34,7 +26,7 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Of the first one; further ones have the next.")] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=MAX_COUNT, help="How many.")] = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files, or the name of the file.")] = Path(),
-    project: Annotated[str | None, typer.Option(help="A name of yours for what belongs together.")] = None,
+    project: Project = None,
     priority: Annotated[int | None, typer.Option(help="Higher goes first; 0 if not given.")] = None,
     deadline: Annotated[float | None, typer.Option(metavar="SECONDS", help="End it when it takes longer.")] = None,
     metadata: Annotated[str | None, typer.Option(metavar="JSON", help="Kept with the record.")] = None,
@@ -43,7 +35,7 @@ def generate(
         bool | None,
         typer.Option("--preview/--no-preview", help="Show the unfinished picture; by itself in kitty and iTerm2."),
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", "--no-wait", help="Only start it, and print its id.")] = False,
+    detach: Detach = False,
     url: Url = HERE,
     key: Key = None,
     as_json: AsJson = False,

@@ -11,10 +11,9 @@ import typer
 
 from app.commands import speech
 from app.commands.bars import duration
-from app.commands.completion import templates
 from app.commands.connecting import client, telling
 from app.commands.errors import Incomplete, Misuse
-from app.commands.options import HERE, AsJson, Key, Url
+from app.commands.options import HERE, AsJson, Key, Template, Url
 from app.commands.printing import printable
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def list_generations(
     status: Annotated[
         list[str] | None, typer.Option(help="Only of this status; may be repeated.", metavar="|".join(STATUSES))
     ] = None,
-    template: Annotated[str | None, typer.Option("--template", "-t", autocompletion=templates)] = None,
+    template: Template = None,
     project: Annotated[str | None, typer.Option(help="Only of this project.")] = None,
     batch: Annotated[str | None, typer.Option(help="Only of the batch with this id.")] = None,
     text: Annotated[str | None, typer.Option("--text", help="Only with this in the prompt.")] = None,

@@ -122,7 +122,9 @@ def _read(file: Path) -> dict[str, Any]:
         typer.echo(f"{file} is no JSON file; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True)
         raise typer.Exit(1) from error
     if not isinstance(found, dict):
-        typer.echo("file: must be a JSON object; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True)
+        typer.echo(
+            "file: must be a JSON object; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True
+        )
         raise typer.Exit(1)
     return found
 
