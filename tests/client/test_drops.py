@@ -143,7 +143,7 @@ def test_a_service_that_was_never_there_is_given_up_soon(speak: Speaks) -> None:
     with pytest.raises(Unreachable) as raised:
         speak(url=url).generate("nobody")
 
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20
     assert url in str(raised.value)
     assert "COMFY_RELAY_URL" in str(raised.value)
 
