@@ -60,7 +60,11 @@ def test_only_supervision_catches_everything() -> None:
 
 
 def test_only_settings_and_commands_read_the_environment() -> None:
-    others = [module for module in MODULES if module.name not in {"app.settings", "app.cli", "app.commands.terminal", "comfy_relay.connection"}]
+    others = [
+        module
+        for module in MODULES
+        if module.name not in {"app.settings", "app.cli", "app.commands.terminal", "comfy_relay.connection"}
+    ]
 
     assert [found for module in others for found in environment_reads(module)] == []
 
