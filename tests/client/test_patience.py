@@ -202,6 +202,14 @@ def test_events_of_a_newer_service_are_passed_over() -> None:
     assert play.asked[1].headers["Last-Event-ID"] == "8"
 
 
+def test_a_state_may_have_nothing_to_say_about_a_part_of_it() -> None:
+    play = Play(STREAM, told("progress", "7", step=None, image=None, nodeProgress=None, message=None), END)
+
+    play.run(follow(play.core, "x"))
+
+    assert (play.given[0].step, play.given[0].image.total, play.given[0].message) == (0, 0, "")
+
+
 def test_a_download_that_always_breaks_at_the_same_place_is_given_up() -> None:
     play = Play(*[Head(200, {}), (50.0, b"the first half"), GONE] * 50)
 
