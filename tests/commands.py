@@ -86,7 +86,7 @@ class Person:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *start, *words),
             cwd=ROOT,
-            env=os.environ | self._environment() | environment,
+            env=os.environ | self.environment | environment,
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
@@ -107,7 +107,7 @@ class Person:
     async def _invoked(
         self, command: typer.Typer, words: tuple[str, ...], environment: dict[str, str], stdin: bytes = b""
     ) -> Ran:
-        env = self._environment() | environment
+        env = self.environment | environment
         result = await asyncio.to_thread(CliRunner().invoke, command, words, env=env, input=stdin)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
@@ -117,7 +117,7 @@ class Person:
         """`comfy-relay` as a process at a terminal of 80 columns and 24 rows; killed with the block."""
         terminal, other_end = pty.openpty()
         fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        env = os.environ | self._environment() | {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)} | environment
+        env = os.environ | self.environment | {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)} | environment
         for name in ("COLUMNS", "NO_COLOR", "TMUX"):
             env.pop(name, None)
         process = await asyncio.create_subprocess_exec(
@@ -139,7 +139,9 @@ class Person:
                 await process.wait()
             os.close(terminal)
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a shell in which the service and the key are set."""
         return {"COMFY_RELAY_URL": self.api.url, "COMFY_RELAY_KEY": KEY, "TERM": "dumb", "COLUMNS": "200"}
 
     def file(self, name: str, content: Any) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +16,7 @@ import pytest_asyncio
 
 from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.commands.batch_state import NAME
+from tests import documents
 from tests.api.standing import standing
 from tests.commands import KEY, Person
 from tests.files import png
@@ -272,3 +276,20 @@ async def test_a_batch_may_be_started_now_and_fetched_later(person: Person, tmp_
     assert (started.code, fetched.code) == (0, 0)
     assert (batch["total"], batch["projectId"], batch["priority"]) == (3, "shop", -100)
     assert len(fetched.out.splitlines()) == 3
+
+
+async def test_the_commands_of_the_readme_run_as_they_stand(person: Person, tmp_path: Path) -> None:
+    (script,) = documents.blocks(documents.section(documents.README.read_text(), "From the command line"), "sh")
+
+    shell = await asyncio.create_subprocess_exec(
+        *("sh", "-eu", "-c", script),
+        cwd=tmp_path,
+        env=person.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await shell.communicate()
+
+    assert shell.returncode == 0, said.decode()
+    assert names(tmp_path / "out") == ["a-lighthouse-at-dusk-42.png"]
+    assert len(manifest(tmp_path / "lighthouses")["items"]) == 12

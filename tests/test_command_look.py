@@ -41,8 +41,8 @@ def test_bars_stay_in_their_lines_whatever_they_have_to_say(columns: int) -> Non
 def test_bars_at_80_columns_say_everything_below_each_other() -> None:
     lines = [text(each) for each in drawn(BARS, 80)]
 
-    assert lines[0] == "lighthouses.csv          ━━━━━━━━━━━━  41% 412/1000 ~4:12  3 failed, 4 running"
-    assert lines[1] == "  0413 a lighthouse at…  ━━━━━━━╸━━━━  62%    12/20   ~3s  KSampler"
+    assert lines[0] == "lighthouses.csv          ━━━━━───────  41% 412/1000 ~4:12  3 failed, 4 running"
+    assert lines[1] == "  0413 a lighthouse at…  ━━━━━━━╸────  62%    12/20   ~3s  KSampler"
 
 
 def test_a_bar_in_words() -> None:

@@ -17,7 +17,7 @@ ETA_COLUMNS: Final = 5
 FEWEST_BAR_COLUMNS: Final = 10
 MOST_BAR_COLUMNS: Final = 40
 
-_FULL, _HALF, _REST = "━", "╸", "━"
+_FULL, _HALF, _REST = "━", "╸", "─"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
