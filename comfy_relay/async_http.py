@@ -38,7 +38,11 @@ T = TypeVar("T")
 def connected(headers: Mapping[str, str], verify: ssl.SSLContext | bool, proxy: str | None) -> httpx.AsyncClient:
     """The connections of a client."""
     return httpx.AsyncClient(
-        headers=wire.encoded(headers), verify=verify, proxy=proxy, limits=wire.LIMITS, trust_env=False
+        headers=wire.encoded(headers),
+        verify=wire.certificates(verify),
+        proxy=proxy,
+        limits=wire.LIMITS,
+        trust_env=False,
     )
 
 

@@ -37,7 +37,13 @@ T = TypeVar("T")
 
 def connected(headers: Mapping[str, str], verify: ssl.SSLContext | bool, proxy: str | None) -> httpx.Client:
     """The connections of a client."""
-    return httpx.Client(headers=wire.encoded(headers), verify=verify, proxy=proxy, limits=wire.LIMITS, trust_env=False)
+    return httpx.Client(
+        headers=wire.encoded(headers),
+        verify=wire.certificates(verify),
+        proxy=proxy,
+        limits=wire.LIMITS,
+        trust_env=False,
+    )
 
 
 def run(http: httpx.Client, steps: Steps[T]) -> T:

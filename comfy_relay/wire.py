@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import certifi  # httpx brings it, and trusts the same
 import httpx
 from httpx_sse import SSEError
 
@@ -28,6 +30,31 @@ _UNSENT: Final = (
     httpx.InvalidURL,
 )
 """Those where nothing of the request has left this machine."""
+
+
+class LateCertificates(ssl.SSLContext):
+    """The usual certificates, read when a connection needs them: for services without TLS that is never, and reading
+    them takes longer than several requests."""
+
+    _are_read = False
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        self._read()
+        return super().wrap_socket(*args, **kwargs)
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        self._read()
+        return super().wrap_bio(*args, **kwargs)
+
+    def _read(self) -> None:
+        if not self._are_read:
+            self.load_verify_locations(certifi.where())
+            self._are_read = True
+
+
+def certificates(verify: ssl.SSLContext | bool) -> ssl.SSLContext | bool:
+    """Of `verify`, what httpx is given."""
+    return LateCertificates(ssl.PROTOCOL_TLS_CLIENT) if verify is True else verify
 
 
 def arguments(request: Request) -> dict[str, Any]:
