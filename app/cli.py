@@ -171,5 +171,13 @@ def _settings(**given: Any) -> Settings:
     return settings
 
 
+def run() -> None:
+    """`comfy-relay`: Ctrl-C before a command has begun is no more of a failure than after it."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
 if __name__ == "__main__":
-    main()
+    run()

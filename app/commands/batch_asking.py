@@ -34,8 +34,11 @@ class Order:
     runs: int | None
 
 
-async def planned(client: AsyncClient, order: Order, *, sends_files: bool = True) -> Plan:
-    """What is to be made, as values that can be sent. Raises Misuse and RelayError."""
+async def planned(client: AsyncClient | None, order: Order, *, sends_files: bool = True) -> Plan:
+    """What is to be made, as values that can be sent. Without a client, texts are taken for what they look like.
+
+    Raises Misuse and RelayError.
+    """
     base = {**_object(order.file, "base"), **order.base}
     rows = order.file.rows
     default = str(base.get("template", asking.DEFAULT_TEMPLATE))
@@ -63,12 +66,12 @@ async def planned(client: AsyncClient, order: Order, *, sends_files: bool = True
 
 
 async def _schemas(
-    client: AsyncClient, base: Mapping[str, Any], rows: Sequence[Row] | None, default: str
+    client: AsyncClient | None, base: Mapping[str, Any], rows: Sequence[Row] | None, default: str
 ) -> dict[str, Schemas]:
     """Those of every template that is named, asked for once each."""
     named = {} if "workflow" in base else {default: None}
     named |= {str(row.fields["template"]): None for row in rows or () if "template" in row.fields}
-    return {name: asking.schemas(await client.template(name)) for name in named}
+    return {name: {} if client is None else asking.schemas(await client.template(name)) for name in named}
 
 
 async def _axes(order: Order, known: Schemas, sender: _Sender) -> list[Axis]:

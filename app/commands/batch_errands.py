@@ -75,8 +75,13 @@ def order_of(
 
 async def tried(url: str, key: str | None, order: Order, *, as_json: bool) -> None:
     """Count, and show the first items. Nothing is sent, not even input files."""
+    from comfy_relay import Unreachable
+
     async with async_client(url, key) as client:
-        plan = await planned(client, order, sends_files=False)
+        try:
+            plan = await planned(client, order, sends_files=False)
+        except Unreachable:  # Then texts are taken for what they look like.
+            plan = await planned(None, order, sends_files=False)
     first = list(itertools.islice(items_of(plan), SHOWN_IN_A_DRY_RUN))
     if as_json:
         shown = [{"key": each.key, "place": each.place, **plan.base, **each.body} for each in first]
@@ -138,7 +143,8 @@ async def _in_folder(
         settled=lambda settled: _tell(settled, choices),
     )
     with screen:
-        batch = await running.post(retries_failed=choices.retries_failed)
+        with pressed.starting(screen.say):
+            batch = await running.post(retries_failed=choices.retries_failed)
         if choices.as_json and batch is not None:
             speech.entry({"type": "batch", **batch.raw})
         if batch is not None and not choices.is_detached:

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 import msgspec
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from app.commands.errors import Misuse
 from app.commands.values import camel

@@ -64,6 +64,9 @@ def telling(
     except BaseExceptionGroup as group:
         with telling(remedies, words):
             raise _innermost(group) from group
+    except OSError as error:
+        complain(f"{error.filename or 'a file'}: {error.strerror or error}")
+        raise typer.Exit(ExitCode.FAILED) from error
     except CommandError as error:
         complain(*error.lines)
         raise typer.Exit(error.code) from error

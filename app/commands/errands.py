@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.commands import asking, interrupts, speech, terminal
+from app.commands import asking, interrupts, names, speech, terminal
 from app.commands.connecting import async_client
 from app.commands.errors import Incomplete, Interrupted, Misuse
 from app.commands.interrupts import Interrupts
@@ -56,7 +56,8 @@ async def carried_out(url: str, key: str | None, errand: Errand) -> None:
         folder, stem = _place(errand)
         shelf = _shelf(folder)
         with screen:
-            started = await _started(client, errand, pressed)
+            with pressed.starting(screen.say):
+                started = await _started(client, errand, pressed)
             watching = Watching(
                 client, screen, shelf, stem=stem, heard=_heard(errand), has_previews=shows(window, errand.pictures)
             )
@@ -110,7 +111,7 @@ def _tell(ended: Ended, folder: Path, *, as_json: bool) -> None:
 
 def _place(errand: Errand) -> tuple[Path, str | None]:
     """The folder, and what files in it are called if that was said."""
-    if errand.out.suffix and not errand.out.is_dir():
+    if names.is_of_a_file(errand.out.name) and not errand.out.is_dir():
         return errand.out.parent, errand.out.stem
     return errand.out, None
 

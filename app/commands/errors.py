@@ -1,6 +1,7 @@
 """How commands end: the exit codes, and the errors that lead to them.
 
 CommandError
+  Unwritable  a file that was made cannot be put where it should be
   Misuse      the command line or a file given with it is wrong; nothing was asked for
   Incomplete  something of what was asked for failed; all of it has been told
   Interrupted somebody pressed Ctrl-C
@@ -36,6 +37,10 @@ class Misuse(CommandError):
     """Each line names what was given wrongly and how to give it."""
 
     code: ClassVar[ExitCode] = ExitCode.MISUSE
+
+
+class Unwritable(CommandError):
+    """The line names the place and why."""
 
 
 class Incomplete(CommandError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import typer
@@ -20,17 +20,29 @@ T = TypeVar("T")
 
 
 class Interrupts:
-    """`asked` is set by the first Ctrl-C."""
+    """`asked` is set by the first Ctrl-C, which also calls `notice` as long as nobody waits for it."""
 
     def __init__(self, work: asyncio.Task[Any] | None) -> None:
         self.asked = asyncio.Event()
+        self.notice: Callable[[], None] | None = None
         self.ended_by: signal.Signals | None = None
         self._work = work
 
     def interrupt(self) -> None:
         if self.asked.is_set():
             self.terminate(signal.SIGINT)
+        elif self.notice is not None:
+            self.notice()
         self.asked.set()
+
+    @contextlib.contextmanager
+    def starting(self, say: Callable[[str], None]) -> Iterator[None]:
+        """While what would have to be canceled is not known yet."""
+        self.notice = lambda: say("Waiting for the answer of the service, to cancel; Ctrl-C again leaves at once.")
+        try:
+            yield
+        finally:
+            self.notice = None
 
     def terminate(self, by: signal.Signals) -> None:
         self.ended_by = by
@@ -44,7 +56,8 @@ async def heard() -> AsyncIterator[Interrupts]:
     loop = asyncio.get_running_loop()
     interrupts = Interrupts(asyncio.current_task(loop))
     try:
-        loop.add_signal_handler(signal.SIGINT, interrupts.interrupt)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # As in a script's background.
+            loop.add_signal_handler(signal.SIGINT, interrupts.interrupt)
         loop.add_signal_handler(signal.SIGTERM, interrupts.terminate, signal.SIGTERM)
     except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread: Python's own way then.
         yield interrupts

@@ -47,6 +47,11 @@ def suffix(filename: str, mime_type: str) -> str:
     return _BY_TYPE.get(mime_type) or (own if _SUFFIX.fullmatch(own) else ".bin")
 
 
+def is_of_a_file(name: str) -> bool:
+    """Whether a name ends as those of files do that generations make; `results.v2` is a folder."""
+    return PurePath(name).suffix.lower() in {*_BY_TYPE.values(), ".jpeg", ".tiff", ".mov", ".mkv"}
+
+
 def stem(prompt: str | None, template: str | None, seed: int | None, place: int | None = None) -> str:
     """`0007-a-lighthouse-at-dusk-42`: the place counted from 1, where there is one, what it shows, and its seed."""
     parts = [f"{place:04d}" if place is not None else "", words(prompt) or words(template) or "generation"]

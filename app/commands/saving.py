@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.commands import names
 from app.commands.batch_state import KeptFile
-from app.commands.errors import Misuse
+from app.commands.errors import Unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Shelf:
         self._gate = asyncio.Semaphore(AT_ONCE)
 
     async def save(self, client: AsyncClient, outputs: Sequence[Output], stem: str) -> tuple[KeptFile, ...]:
-        """All files of a generation, in their order. Raises Misuse where the folder cannot be written."""
+        """All files of a generation, in their order. Raises Unwritable where the folder cannot be written."""
         kept = []
         for number, output in enumerate(outputs):
             suffix = names.suffix(output.filename, output.mime_type)
@@ -67,7 +67,7 @@ class Shelf:
         try:
             await client.download(output, path)
         except OSError as error:
-            raise Misuse(f"{path}: cannot be written ({error.strerror}); choose another place with -o") from error
+            raise Unwritable(f"{path}: cannot be written ({error.strerror}); choose another place with -o") from error
 
 
 def _measured(path: Path) -> tuple[int, str]:
