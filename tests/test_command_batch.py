@@ -266,6 +266,17 @@ maxInFlight: 2
     assert len(names(tmp_path / "b")) == 2
 
 
+async def test_a_manifest_of_something_else_is_not_written_over(person: Person, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
+
+    ran = await person.run("batch", person.file("b.csv", ROWS), "-o", str(tmp_path))
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "belongs to something else" in ran.err
+    assert (tmp_path / "manifest.json").read_text() == '{"name": "a web page"}'
+    assert names(tmp_path) == ["b.csv", "manifest.json"]
+
+
 async def test_a_batch_may_be_started_now_and_fetched_later(person: Person, tmp_path: Path) -> None:
     file, out = person.file("b.csv", ROWS), tmp_path / "out"
 

@@ -108,10 +108,21 @@ async def carried_out(url: str, key: str | None, order: Order, choices: Choices)
         plan = await planned(client, order)
         items = list(items_of(plan))
         new = Header(idempotency_key=str(uuid.uuid4()), fingerprint=plan.fingerprint, source=order.file.name)
+        _check_manifest(choices.out / MANIFEST)
         with batch_state.opened(choices.out, new, starts_anew=choices.starts_anew) as state:
             _check_same(state, new, choices.out)
             with telling(words=_words(items)):
                 await _in_folder(client, plan, items, state, choices, pressed)
+
+
+def _check_manifest(path: Path) -> None:
+    """Other things have a `manifest.json`, too; theirs is not written over."""
+    try:
+        is_ours = "batchId" in msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        is_ours = not path.exists()
+    if not is_ours:
+        raise Misuse(f"{path}: belongs to something else; choose another folder with -o")
 
 
 def _check_same(state: State, new: Header, out: Path) -> None:

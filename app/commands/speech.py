@@ -14,7 +14,8 @@ from app.commands.printing import cells, printable, shortened
 def put(text: str) -> None:
     """A line of results. Raises BrokenPipeError once nobody reads any more."""
     out = sys.stdout
-    out.write(f"{text}\n".encode(errors="surrogateescape").decode(errors="replace"))
+    encoding = out.encoding or "utf-8"
+    out.write(f"{text}\n".encode(encoding, errors="backslashreplace").decode(encoding))
     out.flush()
 
 

@@ -80,11 +80,14 @@ def import_file(
 
 
 @templates.command("remove")
-def remove(name: Name, url: Url = HERE, key: Key = None) -> None:
+def remove(name: Name, url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """Remove a template of your own."""
     with telling(), client(url, key) as relay:
         relay.remove_template(name)
-    speech.put(f"{name} is removed")
+    if as_json:
+        speech.document({"name": name, "removed": True})
+    else:
+        speech.put(f"{name} is removed")
 
 
 def _option(place: str) -> str:

@@ -42,7 +42,9 @@ class Terminal:
 def here() -> Terminal:
     """That of this process. Bars need both streams to be one: who sends results elsewhere gets plain lines."""
     size = shutil.get_terminal_size()
-    return seen(os.environ, is_terminal=sys.stdout.isatty() and sys.stderr.isatty(), columns=size[0], rows=size[1])
+    can_draw = (sys.stderr.encoding or "").lower().startswith("utf")
+    is_terminal = can_draw and sys.stdout.isatty() and sys.stderr.isatty()
+    return seen(os.environ, is_terminal=is_terminal, columns=size[0], rows=size[1])
 
 
 def seen(environment: Mapping[str, str], *, is_terminal: bool, columns: int = 80, rows: int = 24) -> Terminal:
