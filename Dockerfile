@@ -14,6 +14,7 @@ RUN pip install --require-hashes -r requirements-runtime.lock
 # The build backend is in the lock, so nothing unpinned is fetched here.
 COPY pyproject.toml README.md LICENSE ./
 COPY app ./app
+COPY comfy_relay ./comfy_relay
 COPY migrations ./migrations
 RUN pip install --no-deps --no-build-isolation .
 

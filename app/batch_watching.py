@@ -112,7 +112,7 @@ class BatchWatches:
     async def _open(self, batch_id: str, room: _Room) -> None:
         """From now on: what ended before counts as told."""
         latest = await self._shelf.recent_ends(batch_id, 1)
-        room.told = Told(max(latest, default=0.0) - 2 * TICK_S)
+        room.told = Told(max(max(latest, default=0.0) - 2 * TICK_S, 0.0))
         for record in await self._shelf.ended(batch_id, room.told.floor, PAGE):
             room.told.add(record)
         room.is_open = True

@@ -1,19 +1,26 @@
-"""The commands: serve, demo, simulator, templates, db upgrade.
+"""The root of all commands: those that run a service are here, those that speak to one are in `app.commands`.
 
-Each imports what it needs when it runs: the whole service takes seconds to import, and `templates` needs none of it.
+Each imports what it needs when it runs: the whole service takes seconds to import, and who only speaks
+to one needs none of it.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from app.cli_templates import templates
+from app.commands.batching import batch
+from app.commands.errors import ExitCode
+from app.commands.generating import generate
+from app.commands.looking import cancel, list_generations, show, show_backends, show_models
+from app.commands.options import HERE, AsJson, Key, Url
+from app.commands.templates import templates
 
 if TYPE_CHECKING:
+    from app.commands.findings import Finding
     from app.settings import Settings
 
 main = typer.Typer(
@@ -21,11 +28,21 @@ main = typer.Typer(
     help="A durable queue, live progress and kept images in front of your ComfyUI servers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 db = typer.Typer(help="The database.", no_args_is_help=True)
-main.add_typer(db, name="db")
-main.add_typer(templates, name="templates")
+_MAKING: Final = "Make pictures"
+_LOOKING: Final = "Look after them"
+_SERVING: Final = "Run the service"
+
+main.command(rich_help_panel=_MAKING)(generate)
+main.command(rich_help_panel=_MAKING)(batch)
+main.command("list", rich_help_panel=_LOOKING)(list_generations)
+main.command(rich_help_panel=_LOOKING)(show)
+main.command(rich_help_panel=_LOOKING)(cancel)
+main.add_typer(templates, name="templates", rich_help_panel=_LOOKING)
+main.command("models", rich_help_panel=_LOOKING)(show_models)
+main.command("backends", rich_help_panel=_LOOKING)(show_backends)
+main.add_typer(db, name="db", rich_help_panel=_SERVING)
 
 Dialect = Literal["modern", "progress_only", "state_only", "legacy"]
 """Those of the simulator, by name."""
@@ -34,7 +51,7 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on; COMFY_RELA
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 = any free one; COMFY_RELAY_PORT.")]
 
 
-@main.command()
+@main.command(rich_help_panel=_SERVING)
 def serve(host: Host = None, port: Port = None) -> None:
     """Run the service in front of the ComfyUI servers in COMFY_RELAY_COMFYUI_URLS."""
     import uvloop
@@ -44,7 +61,7 @@ def serve(host: Host = None, port: Port = None) -> None:
     uvloop.run(serving.serve(_settings(host=host, port=port)))
 
 
-@main.command()
+@main.command(rich_help_panel=_SERVING)
 def demo(
     host: Host = None,
     port: Port = None,
@@ -58,7 +75,7 @@ def demo(
     uvloop.run(serving.demo(_settings(host=host, port=port), step_s=step_s))
 
 
-@main.command()
+@main.command(rich_help_panel=_SERVING)
 def simulator(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on, 0 = any free one.")] = 8188,
@@ -79,6 +96,43 @@ def simulator(
         uvloop.run(comfyui.serve(options))
     except OSError as error:
         raise SystemExit(f"cannot listen on {host}:{port} ({error.strerror}); try another --port") from error
+
+
+@main.command(rich_help_panel=_SERVING)
+def doctor(
+    local: Annotated[
+        bool, typer.Option("--local", help="Look at the settings of this machine, whether a service runs or not.")
+    ] = False,
+    url: Url = HERE,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what works and what does not, each with what helps. Ends with 1 if something is broken.
+
+    Asks the service; where none runs on this machine, the settings are looked at that one would have.
+    """
+    from app.commands.connecting import telling
+    from app.commands.doctor import remote_findings, tell, unreachable
+
+    with telling():
+        found = None if local else remote_findings(url, key)
+        if found is None:
+            is_elsewhere = not local and url != HERE
+            found = [unreachable(url)] if is_elsewhere else _local(is_asked=local)
+        if not tell(found, as_json=as_json):
+            raise typer.Exit(ExitCode.FAILED)
+
+
+def _local(*, is_asked: bool) -> list[Finding]:
+    """What the settings of this machine come to; where nobody asked for that, that no service runs is told first."""
+    import asyncio
+
+    from app.commands.findings import warning
+    from app.diagnosis import local_findings
+
+    settings = _settings(log_level="ERROR")
+    running = [] if is_asked else [warning("relay", f"none runs at {HERE}", "start it: comfy-relay serve")]
+    return [*running, *asyncio.run(local_findings(settings))]
 
 
 @db.command()
@@ -117,5 +171,13 @@ def _settings(**given: Any) -> Settings:
     return settings
 
 
+def run() -> None:
+    """`comfy-relay`: Ctrl-C before a command has begun is no more of a failure than after it."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
 if __name__ == "__main__":
-    main()
+    run()

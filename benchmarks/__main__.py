@@ -15,7 +15,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import added_time, batches, fanout, files, latency, memory, pause, throughput
+from benchmarks import added_time, batches, cli_batch, fanout, files, latency, memory, pause, throughput
 from benchmarks.processes import LOAD_CORE, pin
 from benchmarks.table import Row, rendered
 
@@ -44,6 +44,7 @@ ALL: Final = {
     "pause": Benchmark(pause.TITLE, pause.run),
     "files": Benchmark(files.TITLE, files.run),
     "batches": Benchmark(batches.TITLE, batches.run),
+    "cli_batch": Benchmark(cli_batch.TITLE, cli_batch.run),
 }
 
 

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 ROOT: Final = Path(__file__).parent.parent
 
+PACKAGES: Final = ("app", "comfy_relay")
+
 MAX_FILE_LINES: Final = 300
 MAX_FUNCTION_LINES: Final = 60
 
@@ -121,8 +123,9 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
         "app.webhooks",
     ),
     "api": ("app.api",),
-    "commands": ("app.cli_templates", "app.remote"),
-    "assembly": ("app.cli", "app.main", "app.serving", "app.starting", "app.webhook_opening"),
+    "client": ("comfy_relay",),
+    "commands": ("app.commands",),
+    "assembly": ("app.cli", "app.diagnosis", "app.main", "app.serving", "app.starting", "app.webhook_opening"),
 }
 """Every module belongs to the part with its longest prefix. A new module needs a place here."""
 
@@ -140,7 +143,8 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "preparation": frozenset({"values", "comfyui", "database", "intake", "shell"}),
     "use cases": frozenset({"values", "core", "comfyui", "database", "bus", "files", "intake", "shell", "preparation"}),
     "api": frozenset({"values", "bus", "files", "intake", "preparation", "use cases"}),
-    "commands": frozenset(),
+    "client": frozenset(),
+    "commands": frozenset({"client"}),
     "assembly": frozenset(PARTS) - {"assembly"},
 }
 """What a part may import besides itself."""
@@ -157,6 +161,14 @@ PURE: Final = (
     "app.batch_events",
     "app.batch_records",
     "app.bucket_urls",
+    "app.commands.bars",
+    "app.commands.batch_files",
+    "app.commands.batch_plan",
+    "app.commands.errors",
+    "app.commands.findings",
+    "app.commands.names",
+    "app.commands.printing",
+    "app.commands.values",
     "app.containers",
     "app.data_urls",
     "app.errors",
@@ -173,6 +185,8 @@ PURE: Final = (
     "app.webhook_urls",
     "app.v2_errors",
     "app.zips",
+    "comfy_relay.effects",
+    "comfy_relay.naming",
     "app.comfyui.corrections",
     "app.comfyui.definitions",
     "app.comfyui.editor",
@@ -222,26 +236,36 @@ IMPURE: Final = frozenset(
 )
 """Networks, event loops, clocks, dice, processes and disks."""
 
+HTTP_OF_CLIENT: Final = (
+    "comfy_relay.async_http",
+    "comfy_relay.blocking_http",
+    "comfy_relay.client",
+    "comfy_relay.wire",
+)
+
 ONLY_IN: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp": ("app.comfyui", "app.fetching", "app.guarding", "app.webhook_sending"),
     "alembic": ("app.db",),
     "asyncpg": ("app.db",),
     "blake3": ("app.assets",),
     "fastapi": ("app.api", "app.main", "app.serving"),
-    "httpx": ("app.comfyui", "app.remote"),
+    "httpx": ("app.comfyui", *HTTP_OF_CLIENT),
+    "httpx_sse": HTTP_OF_CLIENT,
     "obstore": ("app.object_reading", "app.object_storage", "app.object_uploads"),
     "python_multipart": ("app.api.forms",),
-    "PIL": ("app.pictures", "app.comfyui.simulator"),
+    "PIL": ("app.commands.previews", "app.pictures", "app.comfyui.simulator"),
     "redis": ("app.redis_bus", "app.redis_log"),
+    "rich": ("app.commands.screens",),
     "sqlalchemy": ("app.db",),
     "sqlmodel": ("app.db",),
     "standardwebhooks": ("app.webhook_sending",),
     "sse_starlette": ("app.api",),
     "starlette": ("app.api", "app.comfyui.simulator"),
     "tinytag": ("app.media",),
-    "typer": ("app.cli", "app.cli_templates"),
+    "typer": ("app.cli", "app.commands"),
     "uvicorn": ("app.serving", "app.comfyui.simulator"),
     "websockets": ("app.comfyui",),
+    "yaml": ("app.commands.batch_files",),
     "yarl": ("app.fetching", "app.webhook_urls"),
 }
 """A library, and the modules that know it."""
@@ -266,7 +290,7 @@ Rule: TypeAlias = Callable[[Module], list[str]]
 
 def modules() -> list[Module]:
     found = []
-    for path in sorted((ROOT / "app").rglob("*.py")):
+    for path in sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         found.append(Module(name, path.read_text(encoding="utf-8")))
@@ -308,7 +332,7 @@ def misdirected(module: Module) -> list[str]:
         return [] if module.name == "app" else [f"{module.name} belongs to no part"]
     found = []
     for target in imported(module.tree):
-        to = part_of(target) if is_within(target, ["app"]) else None
+        to = part_of(target) if is_within(target, PACKAGES) else None
         if to is not None and to != part and to not in MAY_IMPORT[part]:
             found.append(f"{module.name} ({part}) imports {target} ({to})")
     return found
@@ -317,14 +341,16 @@ def misdirected(module: Module) -> list[str]:
 def foreign(module: Module) -> list[str]:
     """Libraries imported outside the modules that know them."""
     roots = {target.partition(".")[0] for target in imported(module.tree)}
-    return [f"{module.name} imports {root}" for root in roots if not is_within(module.name, ONLY_IN.get(root, ["app"]))]
+    return [
+        f"{module.name} imports {root}" for root in roots if not is_within(module.name, ONLY_IN.get(root, PACKAGES))
+    ]
 
 
 def impurities(module: Module) -> list[str]:
     """Imports that a pure module must not have: the impure, and modules of ours that are not pure themselves."""
     found = []
     for target in imported(module.tree):
-        is_ours = is_within(target, ["app"])
+        is_ours = is_within(target, PACKAGES)
         if (is_ours and target not in PURE) or target.partition(".")[0] in IMPURE:
             found.append(f"{module.name} imports {target}")
     return found

@@ -18,7 +18,7 @@ PAGES: Final = (README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted
 
 _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
-_FILE: Final = re.compile(r"`((?:app|benchmarks|docs|migrations|tests|\.ci)/[\w./-]*)`")
+_FILE: Final = re.compile(r"`((?:app|benchmarks|comfy_relay|docs|migrations|tests|\.ci)/[\w./-]*)`")
 _CELL: Final = re.compile(r"(?<!\\)\|")
 
 

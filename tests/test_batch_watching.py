@@ -77,6 +77,18 @@ async def test_who_missed_more_than_a_page_gets_it_page_by_page(stand: Stand) ->
     assert isinstance(cast("BatchEvent", second.opening[-1].event), BatchCompleted)
 
 
+async def test_who_lost_the_connection_before_the_first_end_misses_none(stand: Stand) -> None:
+    (record,) = await stand.add(1)
+
+    async with stand.watches.watch(BATCH.id) as first:
+        pass
+    await stand.end(record, 1)
+    async with stand.watches.watch(BATCH.id, first.opening[-1].cursor) as second:
+        pass
+
+    assert told(second.opening) == [0]
+
+
 async def test_an_end_that_was_committed_late_is_told(stand: Stand) -> None:
     early, late, last = await stand.add(3)
     await stand.end(early, 10.0)

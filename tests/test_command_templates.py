@@ -215,13 +215,20 @@ async def test_without_the_right_key_the_person_is_told_where_to_put_it(person: 
     assert ran.err == "An API key is required; give one with --key or COMFY_RELAY_KEY\n"
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "127.0.0.1:{port}", "http://[oops"])
+async def test_an_address_that_is_none_is_told_as_wrong_usage(person: Person) -> None:
+    ran = await person.templates("list", "--url", "http://[oops")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "'http://[oops' is no address of a service" in ran.err
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "127.0.0.1:{port}"])
 async def test_where_no_service_is_the_person_is_told_which_address_was_tried(person: Person, url: str) -> None:
     url = url.format(port=free_port())
 
     ran = await person.templates("list", "--url", url)
 
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (3, "")
     assert (
         ran.err
         == f"no service answers at {url if '//' in url else f'http://{url}'}; start it, or name another with --url\n"
@@ -249,5 +256,5 @@ async def test_another_program_at_that_address_is_not_taken_for_the_service(
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         ran = await person.templates("show", "txt2img", "--url", url)
 
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (3, "")
     assert "but not as a comfy-relay does" in ran.err

@@ -123,7 +123,8 @@ async def events(batch_id: BatchId, services: ServicesDep, last_event_id: LastEv
     """Follow a batch to its end.
 
     First `connected`; then `item` for each that ends and `progress`, at most twice a second; last `complete`, and the
-    server closes. `Last-Event-ID` repeats no item and leaves none out. Reconnecting after the end answers 204.
+    server closes. `Last-Event-ID` repeats no item and leaves none out; `0` is before the first. After the end
+    reconnecting answers 204.
     """
     if last_event_id == END and (await services.batches.get(batch_id)).is_over:
         return Response(status_code=NO_CONTENT)

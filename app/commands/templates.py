@@ -1,54 +1,57 @@
-"""`comfy-relay templates`: what there is, and a workflow of one's own made into one. A client of the HTTP API."""
+"""`comfy-relay templates`: what there is, and a workflow of one's own made into one."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from app.remote import Refusal, Remote
+from app.commands import completion, speech
+from app.commands.connecting import REMEDIES, client, telling
+from app.commands.options import HERE, AsJson, Key, Url
+from app.commands.printing import printable
+
+if TYPE_CHECKING:
+    from comfy_relay import Template
 
 templates = typer.Typer(help="Workflow templates of a running service.", no_args_is_help=True)
 
-Url = Annotated[str, typer.Option(envvar="COMFY_RELAY_URL", help="Where the service is.")]
-Key = Annotated[str | None, typer.Option(envvar="COMFY_RELAY_KEY", help="An API key, if it wants one.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as it came.")]
+Name = Annotated[str, typer.Argument(autocompletion=completion.templates)]
 
-HERE: Final = "http://127.0.0.1:8000"
 _UNFIT: Final = re.compile(r"[^a-z0-9_-]+")
 _MAX_NAME: Final = 100
-_REMEDIES: Final = {
-    "unauthorized": "give one with --key or COMFY_RELAY_KEY",
+_MAKING: Final = {
+    **REMEDIES,
     "template_exists": "--replace makes a new version of it, --name takes another name",
 }
+_REPLACING: Final = {**_MAKING, "not_found": "leave out --replace to make it"}
 """What helps on the command line, by the code of a problem."""
-
-_REPLACING: Final = {**_REMEDIES, "not_found": "leave out --replace to make it"}
 
 
 @templates.command("list")
 def list_templates(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """List all templates."""
-    answer = _asked(url, key, lambda remote: remote.get("templates", holding="items"))
+    with telling(), client(url, key) as relay:
+        found = relay.templates()
     if as_json:
-        typer.echo(json.dumps(answer, indent=2))
+        speech.document({"items": [each.raw for each in found]})
         return
-    items = answer["items"]
-    width = max((len(each["name"]) for each in items), default=0)
-    for each in items:
-        origin = "built-in" if each["builtIn"] else f"version {each['version']}"
-        typer.echo(f"{each['name']:{width}}  {origin:10}  {each['title']}")
+    width = max((len(each.name) for each in found), default=0)
+    for each in found:
+        origin = "built-in" if each.built_in else f"version {each.version}"
+        speech.put(f"{each.name:{width}}  {origin:10}  {printable(each.title)}")
 
 
 @templates.command("show")
-def show(name: str, url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
+def show(name: Name, url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """Show one template: its parameters, and where each goes."""
-    _print(_asked(url, key, lambda remote: remote.get("templates", name, holding="parameters")), as_json)
+    with telling(), client(url, key) as relay:
+        found = relay.template(name)
+    _print(found, as_json)
 
 
 @templates.command("import")
@@ -68,37 +71,23 @@ def import_file(
 ) -> None:
     """Make a template of a workflow file, and show the parameters found in it."""
     name = name or _name_of(file)
-    body: dict[str, Any] = {"name": name, "workflow": _read(file), "title": title, "bindings": _bindings(bind or [])}
-
-    def ask(remote: Remote) -> dict[str, Any]:
-        if dry_run:
-            return remote.post("templates", body=body, holding="parameters", dryRun="true")
-        if replace:
-            return remote.put("templates", name, body=body, holding="parameters")
-        return remote.post("templates", body=body, holding="parameters")
-
-    answer = _asked(url, key, ask, _REPLACING if replace else _REMEDIES)
-    _print(answer, as_json)
+    workflow, bound = _read(file), _bindings(bind or [])
+    with telling(_REPLACING if replace else _MAKING, _option), client(url, key) as relay:
+        found = relay.create_template(
+            name, workflow, title=title, bindings=bound, dry_run=dry_run, replace=replace and not dry_run
+        )
+    _print(found, as_json)
 
 
 @templates.command("remove")
-def remove(name: str, url: Url = HERE, key: Key = None) -> None:
+def remove(name: Name, url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """Remove a template of your own."""
-    _asked(url, key, lambda remote: remote.delete("templates", name))
-    typer.echo(f"{name} is removed")
-
-
-def _asked(url: str, key: str | None, question: Any, remedies: Mapping[str, str] = _REMEDIES) -> dict[str, Any]:
-    try:
-        with Remote(url, key) as remote:
-            answer: dict[str, Any] = question(remote) or {}
-            return answer
-    except Refusal as refusal:
-        remedy = remedies.get(refusal.code)
-        typer.echo(str(refusal) if remedy is None else f"{refusal.title}; {remedy}", err=True)
-        for place, why in refusal.places:
-            typer.echo(f"  {_option(place)}: {why}", err=True)
-        raise typer.Exit(1) from refusal
+    with telling(), client(url, key) as relay:
+        relay.remove_template(name)
+    if as_json:
+        speech.document({"name": name, "removed": True})
+    else:
+        speech.put(f"{name} is removed")
 
 
 def _option(place: str) -> str:
@@ -124,17 +113,23 @@ def _name_of(file: Path) -> str:
     return name
 
 
-def _read(file: Path) -> Any:
+def _read(file: Path) -> dict[str, Any]:
     """The decoded file. A byte order mark is left out, and so are NaN and the like, which Python's own JSON has."""
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return json.loads(raw.decode("utf-8-sig"), parse_constant=lambda _: None)
+        found = json.loads(raw.decode("utf-8-sig"), parse_constant=lambda _: None)
     except OSError as error:
         typer.echo(f"{file} cannot be read: {error.strerror}", err=True)
         raise typer.Exit(1) from error
     except (ValueError, RecursionError) as error:
         typer.echo(f"{file} is no JSON file; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True)
         raise typer.Exit(1) from error
+    if not isinstance(found, dict):
+        typer.echo(
+            "file: must be a JSON object; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True
+        )
+        raise typer.Exit(1)
+    return found
 
 
 def _bindings(written: list[str]) -> dict[str, list[str] | None]:
@@ -148,17 +143,17 @@ def _bindings(written: list[str]) -> dict[str, list[str] | None]:
     return bindings
 
 
-def _print(template: dict[str, Any], as_json: bool) -> None:
+def _print(template: Template, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(template, indent=2))
+        speech.document(template.raw)
         return
-    version = f"version {template['version']}" if template["version"] else "not stored"
-    typer.echo(f"{template['name']} ({'built-in' if template['builtIn'] else version}): {template['title']}")
-    width = max((len(each["name"]) for each in template["parameters"]), default=0)
-    for each in template["parameters"]:
-        places = ", ".join(".".join(place) for place in each["bindings"])
-        why = f"  ({each['reason']})" if each["reason"] else ""
-        wanted = ", required" if each["required"] else ""
-        typer.echo(f"  {each['name']:{width}}  {each['kind']}{wanted} -> {places}{why}")
-    for note in template["notes"]:
-        typer.echo(f"  note: {note}")
+    version = f"version {template.version}" if template.version else "not stored"
+    speech.put(f"{template.name} ({'built-in' if template.built_in else version}): {printable(template.title)}")
+    width = max((len(each.name) for each in template.parameters), default=0)
+    for each in template.parameters:
+        places = ", ".join(".".join(place) for place in each.bindings)
+        why = f"  ({printable(each.reason)})" if each.reason else ""
+        wanted = ", required" if each.required else ""
+        speech.put(f"  {each.name:{width}}  {each.kind}{wanted} -> {places}{why}")
+    for note in template.notes:
+        speech.put(f"  note: {printable(note)}")

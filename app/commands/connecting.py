@@ -1,0 +1,114 @@
+"""From the options of a command to a client, and from what went wrong to words and an exit code.
+
+Whoever runs a command is told about options, not about arguments of functions or places in a request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from app.commands.errors import CommandError, ExitCode, Misuse
+from app.commands.speech import complain
+
+if TYPE_CHECKING:
+    from comfy_relay import AsyncClient, Client, RelayError
+
+LOOK_TIMEOUT_S: Final = 30.0
+"""For one answer: what a person waits for."""
+
+WORK_PATIENCE_S: Final = 600.0
+"""How long a service that was there is looked for again while something runs: over a restart, an update, a reboot."""
+
+MAX_TOLD: Final = 20
+"""Wrong places told at once."""
+
+REMEDIES: Final = {"unauthorized": "give one with --key or COMFY_RELAY_KEY"}
+"""What helps on the command line, by the code of a problem."""
+
+
+def client(url: str, key: str | None, *, timeout_s: float = LOOK_TIMEOUT_S, retry_for_s: float = 0.5) -> Client:
+    """For a command that asks and prints. Raises Misuse for an address that is none."""
+    from comfy_relay import Client
+
+    try:
+        return Client(url, key, timeout_s=timeout_s, retry_for_s=retry_for_s)
+    except ValueError as error:
+        raise Misuse(f"--url or --key: {error}") from error
+
+
+def async_client(url: str, key: str | None) -> AsyncClient:
+    """For a command that follows what it started. Raises Misuse for an address that is none."""
+    from comfy_relay import AsyncClient
+
+    try:
+        return AsyncClient(url, key, retry_for_s=WORK_PATIENCE_S)
+    except ValueError as error:
+        raise Misuse(f"--url or --key: {error}") from error
+
+
+@contextlib.contextmanager
+def telling(
+    remedies: Mapping[str, str] = REMEDIES, words: Callable[[str], str] = lambda pointer: pointer
+) -> Iterator[None]:
+    """Ends the command with the right code, and tells why. `words` are a person's for a place in the request."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from interrupt
+    except BrokenPipeError:
+        raise
+    except BaseExceptionGroup as group:
+        with telling(remedies, words):
+            raise _innermost(group) from group
+    except OSError as error:
+        complain(f"{error.filename or 'a file'}: {error.strerror or error}")
+        raise typer.Exit(ExitCode.FAILED) from error
+    except CommandError as error:
+        complain(*error.lines)
+        raise typer.Exit(error.code) from error
+    except _relay_error() as error:
+        lines, code = _told(error, remedies, words)
+        complain(*lines)
+        raise typer.Exit(code) from error
+
+
+def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _first_of(places: list[str]) -> list[str]:
+    more = len(places) - MAX_TOLD
+    return places if more <= 0 else [*places[:MAX_TOLD], f"and {more} more"]
+
+
+def _relay_error() -> type[RelayError]:
+    """Looked up when something was raised, and not before."""
+    from comfy_relay.errors import RelayError
+
+    return RelayError
+
+
+def _told(error: RelayError, remedies: Mapping[str, str], words: Callable[[str], str]) -> tuple[list[str], ExitCode]:
+    from comfy_relay import errors
+
+    match error:
+        case errors.NotARelay():
+            said = f"{error.url} answers, but not as a comfy-relay does; name another with --url"
+            return [said], ExitCode.UNREACHABLE
+        case errors.Unreachable():
+            return [f"no service answers at {error.url}; start it, or name another with --url"], ExitCode.UNREACHABLE
+        case errors.Problem():
+            remedy = remedies.get(error.code)
+            detail = "" if error.errors else error.detail
+            said = f"{error.title}; {remedy}" if remedy else ": ".join(filter(None, (error.title, detail)))
+            places = dict.fromkeys(f"{words(place.pointer)}: {place.message}" for place in error.errors)
+            return [said, *_first_of(list(places))], ExitCode.FAILED
+        case _:
+            return [str(error)], ExitCode.FAILED

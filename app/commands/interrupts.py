@@ -1,0 +1,79 @@
+"""Ctrl-C while something runs: the first asks for an orderly end, the second ends the command at once.
+
+Owns the signals of the process while a command is at work. SIGTERM ends it at once, too: what was started goes on at
+the service, for whoever sent the signal may start the command again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import typer
+
+from app.commands.errors import ExitCode
+
+T = TypeVar("T")
+
+
+class Interrupts:
+    """`asked` is set by the first Ctrl-C, which also calls `notice` as long as nobody waits for it."""
+
+    def __init__(self, work: asyncio.Task[Any] | None) -> None:
+        self.asked = asyncio.Event()
+        self.notice: Callable[[], None] | None = None
+        self.ended_by: signal.Signals | None = None
+        self._work = work
+
+    def interrupt(self) -> None:
+        if self.asked.is_set():
+            self.terminate(signal.SIGINT)
+        elif self.notice is not None:
+            self.notice()
+        self.asked.set()
+
+    @contextlib.contextmanager
+    def starting(self, say: Callable[[str], None]) -> Iterator[None]:
+        """While what would have to be canceled is not known yet."""
+        self.notice = lambda: say("Waiting for the answer of the service, to cancel; Ctrl-C again leaves at once.")
+        try:
+            yield
+        finally:
+            self.notice = None
+
+    def terminate(self, by: signal.Signals) -> None:
+        self.ended_by = by
+        if self._work is not None:
+            self._work.cancel()
+
+
+@contextlib.asynccontextmanager
+async def heard() -> AsyncIterator[Interrupts]:
+    """Until the block ends, Ctrl-C means what it says above. Ends the command with 130, or 143 for SIGTERM."""
+    loop = asyncio.get_running_loop()
+    interrupts = Interrupts(asyncio.current_task(loop))
+    try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # As in a script's background.
+            loop.add_signal_handler(signal.SIGINT, interrupts.interrupt)
+        loop.add_signal_handler(signal.SIGTERM, interrupts.terminate, signal.SIGTERM)
+    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread: Python's own way then.
+        yield interrupts
+        return
+    try:
+        yield interrupts
+    except asyncio.CancelledError as error:
+        if interrupts.ended_by is None:
+            raise
+        code = ExitCode.INTERRUPTED if interrupts.ended_by is signal.SIGINT else 128 + interrupts.ended_by
+        raise typer.Exit(code) from error
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run what a command does in a loop of its own."""
+    return asyncio.run(work)

@@ -1,0 +1,46 @@
+"""What commands print. Results go to stdout, errors to stderr; with --json stdout has JSON and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from app.commands.printing import cells, printable, shortened
+
+
+def put(text: str) -> None:
+    """A line of results. Raises BrokenPipeError once nobody reads any more."""
+    out = sys.stdout
+    encoding = out.encoding or "utf-8"
+    out.write(f"{text}\n".encode(encoding, errors="backslashreplace").decode(encoding))
+    out.flush()
+
+
+def document(found: Any) -> None:
+    """A JSON document, for programs and for people."""
+    put(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+
+
+def entry(found: Any) -> None:
+    """A JSON document in one line, of several."""
+    put(msgspec.json.encode(found).decode())
+
+
+def complain(*lines: str) -> None:
+    """An error: what is wrong and what helps, and below it the places."""
+    first, *rest = lines
+    sys.stderr.write("".join(f"{each}\n" for each in (printable(first), *(f"  {printable(line)}" for line in rest))))
+    sys.stderr.flush()
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, columns: int | None = None) -> None:
+    """Columns below their heads. The last one is cut where the terminal, if it is one, has no more room."""
+    lines = [list(head), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(cells(line[place]) for line in lines) for place in range(len(head))]
+    for each in lines:
+        padded = [cell + " " * (width - cells(cell)) for cell, width in zip(each, widths, strict=True)]
+        written = "  ".join(padded).rstrip()
+        put(written if columns is None else shortened(written, columns))
