@@ -2,12 +2,12 @@
 
 from alembic import context
 
-from app.db.models import GENERATIONS
+from app.db.webhook_models import DELIVERIES
 
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=GENERATIONS.metadata,
+    target_metadata=DELIVERIES.metadata,
     # SQLite can change a column only by copying the table; Alembic does that in batch mode.
     render_as_batch=True,
     transactional_ddl=True,

@@ -25,7 +25,7 @@ from app.db.delivery_statements import (
     PENDING,
     PROBE,
 )
-from app.db.models import DELIVERIES, LANES, WEBHOOKS
+from app.db.webhook_models import DELIVERIES, LANES, WEBHOOKS
 from app.webhook_records import BROKEN_AFTER, Delivery, DeliveryStatus, Endpoint, Lane
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from app.db.models import DELIVERIES, LANES, UNDELIVERED, WEBHOOKS
+from app.db.webhook_models import DELIVERIES, LANES, UNDELIVERED, WEBHOOKS
 from app.webhook_records import Delivery, Endpoint
 
 _D: Final = DELIVERIES.c

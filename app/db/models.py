@@ -12,7 +12,6 @@ from sqlmodel import Field, SQLModel
 
 from app.db.columns import Instant, Json, SafeText, StatusText, WideInteger
 from app.records import Failure, InputFile, Output, Status, WebhookTarget
-from app.webhook_records import Attempt
 
 JsonObject = dict[str, Any]
 
@@ -32,11 +31,10 @@ WAITING: Final = f"{UNCLAIMED} AND held_at IS NULL"
 LATE: Final = "deadline_at IS NOT NULL AND completed_at IS NULL"
 ENDED_ITEM: Final = "batch_id IS NOT NULL AND completed_at IS NOT NULL"
 UNFINISHED_BATCH: Final = "completed_at IS NULL"
-#: Deliveries that are still to be made.
-UNDELIVERED: Final = "status = 'pending'"
 
 
-def _partial(name: str, *columns: Any, where: str, unique: bool = False) -> sa.Index:
+def partial(name: str, *columns: Any, where: str, unique: bool = False) -> sa.Index:
+    """An index of the rows for which `where` holds, the same on both databases."""
     condition = sa.text(where)
     return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
@@ -50,16 +48,16 @@ class GenerationRow(SQLModel, table=True):
         sa.UniqueConstraint("prompt_id"),
         sa.Index("ix_generations_status", "status", "created_at", "id"),
         sa.Index("ix_generations_created_at", "created_at", "id"),
-        _partial("ix_generations_project_id", "project_id", "created_at", "id", where="project_id IS NOT NULL"),
-        _partial("ix_generations_batch_id", "batch_id", "created_at", "id", where="batch_id IS NOT NULL"),
-        _partial("ix_generations_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
-        _partial("ix_generations_template", "template", "created_at", "id", where="template IS NOT NULL"),
-        _partial("ix_generations_deadline_at", "deadline_at", where=LATE),
-        _partial("ix_generations_batch_index", "batch_id", "batch_index", where="batch_index IS NOT NULL", unique=True),
-        _partial("ix_generations_item_key", "batch_id", "item_key", where="item_key IS NOT NULL", unique=True),
-        _partial("ix_generations_held", "batch_id", "created_at", "id", where="held_at IS NOT NULL"),
-        _partial("ix_generations_batch_status", "batch_id", "status", where="batch_id IS NOT NULL"),
-        _partial("ix_generations_batch_ended", "batch_id", "completed_at", "id", where=ENDED_ITEM),
+        partial("ix_generations_project_id", "project_id", "created_at", "id", where="project_id IS NOT NULL"),
+        partial("ix_generations_batch_id", "batch_id", "created_at", "id", where="batch_id IS NOT NULL"),
+        partial("ix_generations_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
+        partial("ix_generations_template", "template", "created_at", "id", where="template IS NOT NULL"),
+        partial("ix_generations_deadline_at", "deadline_at", where=LATE),
+        partial("ix_generations_batch_index", "batch_id", "batch_index", where="batch_index IS NOT NULL", unique=True),
+        partial("ix_generations_item_key", "batch_id", "item_key", where="item_key IS NOT NULL", unique=True),
+        partial("ix_generations_held", "batch_id", "created_at", "id", where="held_at IS NOT NULL"),
+        partial("ix_generations_batch_status", "batch_id", "status", where="batch_id IS NOT NULL"),
+        partial("ix_generations_batch_ended", "batch_id", "completed_at", "id", where=ENDED_ITEM),
     )
 
     id: str = Field(primary_key=True, sa_type=SafeText)
@@ -134,7 +132,7 @@ class AssetRow(SQLModel, table=True):
     __tablename__: ClassVar[str] = "assets"
     __table_args__: ClassVar[tuple[sa.schema.SchemaItem, ...]] = (
         sa.Index("ix_assets_hash", "hash"),
-        _partial("ix_assets_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
+        partial("ix_assets_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
     )
 
     id: str = Field(primary_key=True, sa_type=SafeText)
@@ -176,8 +174,8 @@ class BatchRow(SQLModel, table=True):
     __tablename__: ClassVar[str] = "batches"
     __table_args__: ClassVar[tuple[sa.schema.SchemaItem, ...]] = (
         sa.Index("ix_batches_created_at", "created_at", "id"),
-        _partial("ix_batches_unfinished", "created_at", "id", where=UNFINISHED_BATCH),
-        _partial("ix_batches_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
+        partial("ix_batches_unfinished", "created_at", "id", where=UNFINISHED_BATCH),
+        partial("ix_batches_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
     )
 
     id: str = Field(primary_key=True, sa_type=SafeText)
@@ -208,89 +206,6 @@ class TimingRow(SQLModel, table=True):
     updated_at: float = Field(sa_type=Instant)
 
 
-class WebhookRow(SQLModel, table=True):
-    """A registered receiver of events."""
-
-    __tablename__: ClassVar[str] = "webhooks"
-    __table_args__: ClassVar[tuple[sa.schema.SchemaItem, ...]] = (
-        sa.Index("ix_webhooks_created_at", "created_at", "id"),
-    )
-
-    id: str = Field(primary_key=True, sa_type=SafeText)
-    url: str = Field(sa_type=SafeText)
-    events: list[str] = Field(sa_column=sa.Column("events", Json(tuple[str, ...]), nullable=False))
-    description: str | None = Field(sa_type=SafeText)
-    secret: str = Field(sa_type=SafeText)
-    previous_secret: str | None = Field(sa_type=SafeText)
-    previous_until: float | None = Field(sa_type=Instant)
-    is_enabled: bool = Field(sa_type=sa.Boolean)
-    disabled_reason: str | None = Field(sa_type=SafeText)
-    created_at: float = Field(sa_type=Instant)
-    updated_at: float = Field(sa_type=Instant)
-
-
-class WebhookSecretRow(SQLModel, table=True):
-    """What signs deliveries to receivers that only a request named. One row."""
-
-    __tablename__: ClassVar[str] = "webhook_secrets"
-
-    name: str = Field(primary_key=True, sa_type=SafeText)
-    secret: str = Field(sa_type=SafeText)
-    created_at: float = Field(sa_type=Instant)
-
-
-class DeliveryRow(SQLModel, table=True):
-    """An event for one receiver: the outbox while it is pending, the log of deliveries afterwards."""
-
-    __tablename__: ClassVar[str] = "webhook_deliveries"
-    __table_args__: ClassVar[tuple[sa.schema.SchemaItem, ...]] = (
-        _partial("ix_webhook_deliveries_due", "lane", "next_attempt_at", "sequence", where=UNDELIVERED),
-        _partial("ix_webhook_deliveries_order", "target", "subject", "sequence", where=UNDELIVERED),
-        _partial("ix_webhook_deliveries_webhook_id", "webhook_id", "created_at", "id", where="webhook_id IS NOT NULL"),
-        _partial("ix_webhook_deliveries_batch_id", "batch_id", "created_at", "id", where="batch_id IS NOT NULL"),
-        _partial(
-            "ix_webhook_deliveries_generation_id",
-            "generation_id",
-            "created_at",
-            "id",
-            where="generation_id IS NOT NULL",
-        ),
-        _partial("ix_webhook_deliveries_ended_at", "ended_at", where="ended_at IS NOT NULL"),
-    )
-
-    id: str = Field(primary_key=True, sa_type=SafeText)
-    lane: str = Field(sa_type=SafeText)
-    target: str = Field(sa_type=SafeText)
-    webhook_id: str | None = Field(sa_type=SafeText)
-    url: str | None = Field(sa_type=SafeText)
-    generation_id: str | None = Field(sa_type=SafeText)
-    batch_id: str | None = Field(sa_type=SafeText)
-    subject: str = Field(sa_type=SafeText)
-    sequence: int = Field(sa_type=sa.BigInteger)
-    event: str = Field(sa_type=SafeText)
-    news: str = Field(sa_type=SafeText)
-    status: str = Field(sa_type=SafeText)
-    attempts: int = Field(sa_type=sa.BigInteger)
-    next_attempt_at: float = Field(sa_type=Instant)
-    leased_until: float | None = Field(sa_type=Instant)
-    give_up_at: float = Field(sa_type=Instant)
-    log: list[JsonObject] = Field(sa_column=sa.Column("log", Json(tuple[Attempt, ...]), nullable=False))
-    occurred_at: float = Field(sa_type=Instant)
-    created_at: float = Field(sa_type=Instant)
-    ended_at: float | None = Field(sa_type=Instant)
-
-
-class LaneRow(SQLModel, table=True):
-    """A lane of deliveries whose last attempts failed. One that works has no row."""
-
-    __tablename__: ClassVar[str] = "webhook_lanes"
-
-    lane: str = Field(primary_key=True, sa_type=SafeText)
-    failures: int = Field(sa_type=sa.BigInteger)
-    failing_since: float = Field(sa_type=Instant)
-    blocked_until: float = Field(sa_type=Instant)
-
-
 GENERATIONS: Final = SQLModel.metadata.tables["generations"]
 UPLOADS: Final = SQLModel.metadata.tables["uploads"]
 ASSETS: Final = SQLModel.metadata.tables["assets"]
@@ -298,11 +213,7 @@ TEMPLATES: Final = SQLModel.metadata.tables["templates"]
 PROJECTS: Final = SQLModel.metadata.tables["projects"]
 TIMINGS: Final = SQLModel.metadata.tables["timings"]
 BATCHES: Final = SQLModel.metadata.tables["batches"]
-WEBHOOKS: Final = SQLModel.metadata.tables["webhooks"]
-WEBHOOK_SECRETS: Final = SQLModel.metadata.tables["webhook_secrets"]
-DELIVERIES: Final = SQLModel.metadata.tables["webhook_deliveries"]
-LANES: Final = SQLModel.metadata.tables["webhook_lanes"]
 _C: Final = GENERATIONS.c
 _FREE: Final = "backend IS NULL AND held_at IS NULL"
 # By status first although that is always the same: without it SQLite takes the index by status, and sorts.
-_partial("ix_generations_waiting", _C.status, _C.priority.desc(), _C.created_at, _C.id, where=_FREE)
+partial("ix_generations_waiting", _C.status, _C.priority.desc(), _C.created_at, _C.id, where=_FREE)

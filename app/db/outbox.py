@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.db.columns import encode_json
-from app.db.models import DELIVERIES, WEBHOOKS
+from app.db.webhook_models import DELIVERIES, WEBHOOKS
 from app.webhook_news import GenerationNews, Milestone, batch_completed, events_of, may_matter, milestones
 from app.webhook_records import DeliveryStatus
 from app.webhook_urls import lane_of

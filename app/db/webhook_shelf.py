@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.delivery_queue import to_delivery, to_endpoint
 from app.db.delivery_statements import COLUMNS, ENDPOINT_COLUMNS, ENDPOINT_FIELDS
-from app.db.models import DELIVERIES, LANES, WEBHOOK_SECRETS, WEBHOOKS
 from app.db.outbox import insert_deliveries
+from app.db.webhook_models import DELIVERIES, LANES, WEBHOOK_SECRETS, WEBHOOKS
 from app.webhook_records import Delivery, DeliveryStatus, Endpoint
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from app.db.delivery_queue import DeliveryQueue, Taken
 from app.db.engine import Database
-from app.db.models import DELIVERIES, LANES
 from app.db.outbox import new_id
+from app.db.webhook_models import DELIVERIES, LANES
 from app.db.webhook_shelf import WebhookShelf
 from app.webhook_records import BROKEN_AFTER, Attempt, DeliveryStatus, Lane
 from tests.db.test_outbox import an_endpoint

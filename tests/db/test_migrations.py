@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 
 from app.db import Database, Repository
 from app.db.migration import configuration, current_revision, downgrade, migrate, newest_revision
-from app.db.models import GENERATIONS
+from app.db.webhook_models import DELIVERIES
 from tests.db.records import added
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def differences(connection: sa.Connection) -> list[Any]:
     with warnings.catch_warnings():
         # Alembic cannot read an index with an expression back from SQLite; on PostgreSQL it compares that one too.
         warnings.filterwarnings("ignore", "autogenerate skipping metadata-specified expression-based index")
-        return list(compare_metadata(context, GENERATIONS.metadata))
+        return list(compare_metadata(context, DELIVERIES.metadata))
 
 
 def index_names(connection: sa.Connection) -> set[str]:
@@ -46,7 +46,7 @@ def index_names(connection: sa.Connection) -> set[str]:
 async def test_the_newest_revision_is_the_schema_of_the_models(database_url: str) -> None:
     assert await inspected(database_url, differences) == []
     assert await inspected(database_url, index_names) == {
-        index.name for table in GENERATIONS.metadata.tables.values() for index in table.indexes
+        index.name for table in DELIVERIES.metadata.tables.values() for index in table.indexes
     }
 
 

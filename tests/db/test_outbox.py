@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from app.batch_records import Batch
 from app.db.batch_shelf import BatchShelf
 from app.db.engine import Database
-from app.db.models import DELIVERIES
 from app.db.outbox import STALE_S, Outbox
 from app.db.repository import Repository
+from app.db.webhook_models import DELIVERIES
 from app.db.webhook_shelf import WebhookShelf
 from app.records import Generation, Output, OutputKind, Status, WebhookTarget
 from app.webhook_news import EVENTS
