@@ -316,7 +316,8 @@ async def test_what_was_not_told_before_kill_9_is_told_after_the_next_start(
     make_settings: MakeSettings, receiver: Receiver
 ) -> None:
     async with Simulator(SimulatorOptions(step_s=0.002)) as comfy:
-        settings = make_settings(comfyui_urls={"gpu-0": comfy.url}, **QUICKLY | {"webhook_timeout_s": 10})
+        # What was in hand is sent at once after the start: nobody could wait for such a lease here.
+        settings = make_settings(comfyui_urls={"gpu-0": comfy.url}, **QUICKLY | {"webhook_timeout_s": 120})
         async with KillableService(settings, port=free_port()) as api:
             await registered(api, receiver, events=ALL)
             receiver.stays["/hooks"] = HANG
