@@ -62,12 +62,6 @@ async def failing(api: Service, comfy: Simulator, **webhook: Any) -> Json:
     return await api.generate(**QUICK, **webhook)
 
 
-async def refused_by_comfyui(api: Service, comfy: Simulator, **webhook: Any) -> Json:
-    comfy.faults.refuses_next = True
-    answer = await api.http.post("/api/generate", json={**QUICK, **webhook})
-    return {"id": answer.json()["generationId"]}
-
-
 async def canceled_while_it_runs(api: Service, comfy: Simulator, **webhook: Any) -> Json:
     comfy.hold("executing", node="3")
     started = await api.generate(**QUICK, **webhook)
@@ -134,6 +128,21 @@ async def test_every_way_a_generation_ends_is_told_once_to_both_kinds_of_receive
         assert told["data"]["status"] == event.partition(".")[2]
     assert one.id != every.id
     assert len(receiver.attempts) == 2
+
+
+async def test_what_comfyui_refuses_is_told_too(make_settings: MakeSettings, receiver: Receiver) -> None:
+    async with Simulator(SimulatorOptions()) as comfy:
+        comfy.faults.http_status["/object_info"] = 500  # Or it would be refused before anything is on record.
+        async with Service(make_settings(comfyui_urls={"gpu-0": comfy.url}, **QUICKLY)) as api:
+            graph = {"1": {"class_type": "NoSuchNode", "inputs": {}}}
+            body = {"workflow": graph, "webhook": {"url": receiver.url()}}
+
+            answer = await api.http.post("/api/generate", json=body)
+            (message,) = await receiver.has(1)
+
+    assert answer.json()["code"] == "rejected"
+    assert (message.type, message.about) == ("generation.failed", answer.json()["generationId"])
+    assert message.body["data"]["error"]["code"] == "rejected"
 
 
 async def test_the_body_has_what_a_receiver_needs_to_fetch_the_pictures(serve: Serve, receiver: Receiver) -> None:
@@ -316,7 +325,8 @@ async def test_what_was_not_told_before_kill_9_is_told_after_the_next_start(
     make_settings: MakeSettings, receiver: Receiver
 ) -> None:
     async with Simulator(SimulatorOptions(step_s=0.002)) as comfy:
-        settings = make_settings(comfyui_urls={"gpu-0": comfy.url}, **QUICKLY | {"webhook_timeout_s": 10})
+        # What was in hand is sent at once after the start: nobody could wait for such a lease here.
+        settings = make_settings(comfyui_urls={"gpu-0": comfy.url}, **QUICKLY | {"webhook_timeout_s": 120})
         async with KillableService(settings, port=free_port()) as api:
             await registered(api, receiver, events=ALL)
             receiver.stays["/hooks"] = HANG

@@ -249,6 +249,8 @@ export interface GenerationRequest {
   readonly priority?: number;
   readonly force?: boolean;
   readonly deadlineSeconds?: number;
+  /** Who is told of it by a signed POST; default of `events`: its end, whichever that is. */
+  readonly webhook?: { readonly url: string; readonly events?: readonly string[] };
   readonly [parameter: string]: unknown;
 }
 

@@ -333,11 +333,11 @@ async def test_the_log_and_the_list_are_read_page_by_page(api: Service, receiver
     ],
 )
 async def test_what_is_not_there_is_a_404_and_wants_a_key_first(method: str, path: str, api: Service) -> None:
-    body = {"json": {}} if method == "PUT" else {}
+    body = b"{}" if method == "PUT" else None
     async with client(api.url) as stranger:
-        without = await stranger.request(method, path, **body)
+        without = await stranger.request(method, path, content=body)
 
-    missing = await api.http.request(method, path, **body)
+    missing = await api.http.request(method, path, content=body)
 
     problem(without, 401, "unauthorized")
     problem(missing, 404, "not_found")
