@@ -11,10 +11,11 @@ import contextlib
 import functools
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import stamina
 
 from app.comfyui.client import ComfyClient
@@ -65,16 +66,23 @@ class Finisher:
         if entry is None:
             return None
         files = _wanted(entry, state)
-        kept, missing = await self._keep_all(client, state, files)
-        outputs = state.record.outputs + kept
+        results = await self._keep_all(client, state, files)
+        outputs = _numbered(state.record.outputs, filter(None, results))
         texts = _texts(entry.texts, len(outputs))
+        missing = tuple(file for file, output in zip(files, results, strict=True) if output is None)
         failure = _unavailable(missing) if missing else None
         return Finished(entry, outputs + texts, failure)
 
     async def keep_early(self, client: ComfyClient, state: State, files: tuple[OutputFile, ...]) -> Delivered:
-        """Keep files of a node that delivered while the run goes on; what fails now is tried again at the end."""
-        kept, _ = await self._keep_all(client, state, _unkept(files, state))
-        return Delivered(kept)
+        """Keep files of a node that delivered while the run goes on. What fails now is tried again at the end, with all
+        that came after it: an index is a place, and a place stored under, for ever.
+        """
+        kept = []
+        for output in await self._keep_all(client, state, _unkept(files, state)):
+            if output is None:
+                break
+            kept.append(output)
+        return Delivered(tuple(kept))
 
     async def _history(self, client: ComfyClient, prompt_id: str) -> HistoryEntry | None:
         with contextlib.suppress(ComfyError):
@@ -90,10 +98,8 @@ class Finisher:
             log.info("history does not have the prompt yet", extra={"action": "history", "prompt_id": prompt_id})
         return None
 
-    async def _keep_all(
-        self, client: ComfyClient, state: State, files: tuple[OutputFile, ...]
-    ) -> tuple[tuple[Output, ...], tuple[OutputFile, ...]]:
-        """(kept, missing). Indices follow the order of `files`, also when one of them is missing."""
+    async def _keep_all(self, client: ComfyClient, state: State, files: tuple[OutputFile, ...]) -> list[Output | None]:
+        """What became of each file; None: it could not be kept. Indices go on from those on record."""
         first, gate = len(state.record.outputs), asyncio.Semaphore(MAX_AT_ONCE)
         results: list[Output | None] = [None] * len(files)
 
@@ -107,8 +113,7 @@ class Finisher:
             async with asyncio.TaskGroup() as group:
                 for number, file in enumerate(files):
                     group.create_task(keep(number, file), name=f"keep {state.record.id}/{first + number}")
-        kept = tuple(output for output in results if output is not None)
-        return kept, tuple(file for file, output in zip(files, results, strict=True) if output is None)
+        return results
 
     async def _keep(self, client: ComfyClient, generation_id: str, index: int, file: OutputFile) -> Output | None:
         try:
@@ -204,6 +209,11 @@ def _wanted(entry: HistoryEntry, state: State) -> tuple[OutputFile, ...]:
 def _unkept(files: tuple[OutputFile, ...], state: State) -> tuple[OutputFile, ...]:
     kept = {(output.node_id, output.filename, output.subfolder, output.folder) for output in state.record.outputs}
     return tuple(file for file in files if (file.node_id, file.filename, file.subfolder, file.type) not in kept)
+
+
+def _numbered(known: tuple[Output, ...], more: Iterable[Output]) -> tuple[Output, ...]:
+    """All of them, each with its place as its index, also where something between them could not be kept."""
+    return (*known, *(msgspec.structs.replace(output, index=index) for index, output in enumerate(more, len(known))))
 
 
 def _texts(texts: tuple[OutputText, ...], first: int) -> tuple[Output, ...]:

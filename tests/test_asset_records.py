@@ -34,9 +34,10 @@ def test_no_two_outputs_have_the_same_id(one: str, other: str, index: int, furth
     assert (output_asset_id(one, index) == output_asset_id(other, further)) is is_same
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "0" * 36, str(uuid.UUID(int=0)), str(uuid.uuid4()).upper(), f"{uuid.uuid4()}\n"]
-)
+UPLOAD_ID = "6f1c2f0e-3b7a-4d5c-9e8f-0a1b2c3d4e5f"
+
+
+@pytest.mark.parametrize("text", ["", "x", "0" * 36, str(uuid.UUID(int=0)), UPLOAD_ID.upper(), f"{UPLOAD_ID}\n"])
 def test_what_is_no_id_is_no_outputs(text: str) -> None:
     assert output_place(text) is None
     assert not is_asset_id(text)
