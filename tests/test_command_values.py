@@ -204,7 +204,7 @@ def test_what_is_wrong_with_an_item_is_told_where_it_was_written() -> None:
     assert item.words("/steps") == "f.csv line 2, steps"
     assert item.words("/params/steps") == "f.csv line 2, steps"
     assert item.words("/cfg") == "--matrix cfg"
-    assert Item("k", {}, 0, "f.csv line 2").words("") == "f.csv line 2"
+    assert Item("k", {}, "f.csv line 2").words("") == "f.csv line 2"
 
 
 def test_rows_that_contradict_each_other_or_the_axes_are_told() -> None:

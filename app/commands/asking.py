@@ -66,14 +66,13 @@ def assignments(option: str, texts: Sequence[str], known: Schemas) -> dict[str, 
     for text in texts:
         name, written = assigned(option, text)
         schema = known.get(name) or FIELDS.get(name)
-        values[name] = file_or(written, schema) if is_media(schema) else meant(written, schema)
+        values[name] = file_or(written) if is_media(schema) else meant(written, schema)
     return values
 
 
-def file_or(text: str, schema: Mapping[str, Any] | None, folder: Path | None = None) -> Any:
+def file_or(text: str) -> Path | str:
     """The path of a file that is meant; the text itself where there is no such file, such as a URL."""
-    path = (folder or Path()) / text
-    return path if is_media(schema) and is_there(path) else text
+    return Path(text) if is_there(Path(text)) else text
 
 
 def references(texts: Sequence[str]) -> list[Any]:

@@ -68,7 +68,6 @@ class Item:
 
     key: str
     body: dict[str, Any]
-    row: int
     place: str
     varied: Mapping[str, str] = field(default_factory=dict)
 
@@ -98,7 +97,7 @@ def items_of(plan: Plan) -> Iterator[Item]:
             body = _counted_on({**own, **changed}, plan.base, run)
             key = _key(named, {**changed, **_seed_of(body, run)}, body, shared, is_varied=plan.for_each > 1)
             seen[key] += 1
-            yield Item(key if seen[key] == 1 else f"{key}-{seen[key]}", body, number, place, where)
+            yield Item(key if seen[key] == 1 else f"{key}-{seen[key]}", body, place, where)
 
 
 def checked(plan: Plan) -> None:

@@ -8,7 +8,6 @@ from pathlib import PurePath
 from typing import Final
 
 MAX_WORDS_CHARS: Final = 48
-MAX_SUFFIX_CHARS: Final = 8
 
 _APART: Final = re.compile(r"[\W_]+")
 _SUFFIX: Final = re.compile(r"\.[a-z0-9]{1,8}")

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 REDRAW_S: Final = 0.1
 """As often as anybody can see."""
 
-PREVIEW_PIXELS: Final = 512
-
 
 class Ended(NamedTuple):
     """A generation that has its end, and the files that were kept of it."""
