@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from standardwebhooks import Webhook
 
 from tests.comfyui.servers import Request, answer, read_request
+from tests.service import Json, Service
 from tests.waiting import WITHIN_S, until
 
 if TYPE_CHECKING:
@@ -164,6 +165,12 @@ async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver
         await receiver.stop()
 
 
+ALL = (
+    *("generation.queued", "generation.running", "generation.output"),
+    *("generation.succeeded", "generation.failed", "generation.canceled"),
+)
+"""What can be told of a generation, in the order it happens."""
+
 QUICKLY: dict[str, object] = {
     "webhook_allow": "127.0.0.0/8",
     "webhook_timeout_s": 0.5,
@@ -186,3 +193,11 @@ def of_each(
     for message in messages:
         found.setdefault(key(message), []).append(message)
     return found
+
+
+async def registered(api: Service, receiver: Receiver, path: str = "/hooks", **fields: Any) -> Json:
+    """Register the receiver with a service; the answer, with its secret."""
+    answer = await api.http.post("/api/webhooks", json={"url": receiver.url(path), **fields})
+    assert answer.status_code == 201, answer.text
+    made: Json = answer.json()
+    return made
