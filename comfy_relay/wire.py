@@ -33,8 +33,9 @@ _UNSENT: Final = (
 
 
 class LateCertificates(ssl.SSLContext):
-    """The usual certificates, read when a connection needs them: for services without TLS that is never, and reading
-    them takes longer than several requests."""
+    """The usual certificates and those of this machine, read when a connection needs them: for services without TLS
+    that is never, and reading them takes longer than several requests.
+    """
 
     _are_read = False
 
@@ -48,6 +49,7 @@ class LateCertificates(ssl.SSLContext):
 
     def _read(self) -> None:
         if not self._are_read:
+            self.load_default_certs()
             self.load_verify_locations(certifi.where())
             self._are_read = True
 

@@ -138,6 +138,7 @@ async def test_a_failure_ends_with_1_and_says_why(person: Person, comfy: Simulat
         (["generate", "x", "--metadata", "["], 2, "--metadata: is no JSON"),
         (["generate", "x", "--metadata", "[]"], 2, "--metadata: must be a JSON object"),
         (["generate", "--workflow", "nowhere.json"], 2, "nowhere.json: cannot be read"),
+        (["generate", "--workflow", "/dev/zero"], 2, "/dev/zero: cannot be read (it is larger than 64 MB)"),
         (["generate", "--workflow", __file__], 2, "is no JSON file; in ComfyUI choose"),
         (["generate", "--workflow", __file__, "-t", "x"], 2, "is no JSON file"),
         (["generate", "x", "--reference", "nowhere.png"], 2, "--reference nowhere.png: there is no such file"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import re
 import sys
@@ -20,10 +22,23 @@ DEFAULT_TEMPLATE: Final = "txt2img"
 _NAMED: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
 
 
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+"""Of a workflow or a list of items: several times what any service takes. A device has no end at all."""
+
+
+def raw(file: Path) -> bytes:
+    """Of a file, or of what is piped in for `-`. Raises OSError, also for one that is too large."""
+    with contextlib.nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as opened:
+        found = opened.read(MAX_FILE_BYTES + 1)
+    if len(found) > MAX_FILE_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {MAX_FILE_BYTES // 1024 // 1024} MB")
+    return found
+
+
 def content(file: Path) -> bytes:
-    """Of a file, or of what is piped in for `-`. Raises Misuse."""
+    """The same. Raises Misuse."""
     try:
-        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return raw(file)
     except OSError as error:
         raise Misuse(f"{file}: cannot be read ({error.strerror})") from error
 

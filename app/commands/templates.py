@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from app.commands import completion, speech
+from app.commands.asking import raw
 from app.commands.connecting import REMEDIES, client, telling
 from app.commands.options import HERE, AsJson, Key, Url
 from app.commands.printing import printable
@@ -116,8 +116,7 @@ def _name_of(file: Path) -> str:
 def _read(file: Path) -> dict[str, Any]:
     """The decoded file. A byte order mark is left out, and so are NaN and the like, which Python's own JSON has."""
     try:
-        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        found = json.loads(raw.decode("utf-8-sig"), parse_constant=lambda _: None)
+        found = json.loads(raw(file).decode("utf-8-sig"), parse_constant=lambda _: None)
     except OSError as error:
         typer.echo(f"{file} cannot be read: {error.strerror}", err=True)
         raise typer.Exit(1) from error
