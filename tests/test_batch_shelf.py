@@ -104,6 +104,23 @@ async def test_many_who_let_go_at_once_do_not_let_go_of_more(database_url: str, 
     assert sum(released) == 7
 
 
+async def test_an_item_has_one_place_while_others_are_let_go(shelf: BatchShelf, repository: Repository) -> None:
+    batch = await a_batch(shelf, 200)
+    last = (await items_of(shelf, batch))[-1]
+
+    async def let_go() -> None:
+        for window in range(1, 100):
+            await shelf.release(batch.id, window=window)
+
+    async with asyncio.TaskGroup() as group:
+        letting_go = group.create_task(let_go())
+        places = set()
+        while not letting_go.done():
+            places.add(await repository.pending_ahead_of(last))
+
+    assert places == {199}
+
+
 async def test_nothing_of_a_batch_is_let_go_before_it_is_accepted_or_after_its_cancel(shelf: BatchShelf) -> None:
     early = await a_batch(shelf, 3, is_accepted=False)
     canceled = await a_batch(shelf, 3)

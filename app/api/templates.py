@@ -78,7 +78,7 @@ async def read(name: Name, services: ServicesDep) -> Response:
 
 
 @router.put(
-    "/{name}", responses={200: {"model": TemplateRead}, **errors(400, 404, 409, 413, 422)}, openapi_extra=TEMPLATE
+    "/{name:path}", responses={200: {"model": TemplateRead}, **errors(400, 404, 409, 413, 422)}, openapi_extra=TEMPLATE
 )
 async def replace(name: Name, body: BodyDep, services: ServicesDep, dry_run: DryRun = False) -> Response:
     """A new version of a caller's own template. What ran before remembers the version it ran.
@@ -94,7 +94,7 @@ async def replace(name: Name, body: BodyDep, services: ServicesDep, dry_run: Dry
     return _json(_read(known, services, draft))
 
 
-@router.delete("/{name}", status_code=204, responses=errors(404, 409, 422))
+@router.delete("/{name:path}", status_code=204, responses=errors(404, 409, 422))
 async def remove(name: Name, services: ServicesDep) -> Response:
     """Remove a caller's own template; generations it made stay as they are."""
     await services.authoring.catalogue.remove(name)

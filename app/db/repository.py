@@ -153,11 +153,9 @@ class Repository:
     async def pending_ahead_of(self, record: Generation) -> int:
         """How many of those waiting have their turn before this one, whether or not it waits itself."""
         place = {"priority": record.priority, "created_at": record.created_at, "id": record.id}
-        ahead = await self._count(statements.WAITING_AHEAD, place)
-        if record.batch_id is not None:
-            held = {"batch_id": record.batch_id, "created_at": record.created_at, "id": record.id}
-            ahead += await self._count(statements.HELD_AHEAD, held)
-        return ahead
+        if record.batch_id is None:
+            return await self._count(statements.WAITING_AHEAD, place)
+        return await self._count(statements.ITEMS_AHEAD, place | {"batch_id": record.batch_id})
 
     async def pending_order(self, limit: int) -> tuple[str, ...]:
         """The ids of those waiting, first in turn first."""

@@ -187,7 +187,7 @@ WAITING_COUNT: Final = _count(sa.select(_C.id).where(_WAITING, _IS_URGENT))
 WAITING_ORDER: Final = sa.select(_C.id).where(_WAITING).order_by(*_TURN).limit(sa.bindparam("rows", type_=sa.Integer))
 WAITING_AHEAD: Final = _ahead()
 #: How many of a batch it holds back that come before one of its own.
-HELD_AHEAD: Final = (
+_HELD_AHEAD: Final = (
     sa.select(sa.func.count())
     .select_from(GENERATIONS)
     .where(
@@ -197,6 +197,8 @@ HELD_AHEAD: Final = (
         _before(sa.bindparam("created_at", type_=_INSTANT), sa.bindparam("id", type_=_ID)),
     )
 )
+#: Both in one look: between two of them the batch may let go of some, which would be counted twice or not at all.
+ITEMS_AHEAD: Final = sa.select(WAITING_AHEAD.scalar_subquery() + _HELD_AHEAD.scalar_subquery())
 #: Binds the first `:rows` in turn, of at least the priority `:least`, to `:new_backend`, `:new_client_id`,
 #: `:new_owner`, `:new_owner_seen_at`.
 CLAIM: Final = _claim()

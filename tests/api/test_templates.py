@@ -220,6 +220,25 @@ async def test_a_second_template_of_a_name_is_refused(api: Service) -> None:
     assert problem(answer, 409, "template_exists")
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("name", ["%0Aa", "a%2Fb", "%F0%9F%A6%8A"])
+async def test_a_name_nobody_gave_is_not_found_whatever_is_in_it(api: Service, method: str, name: str) -> None:
+    body: Json = {"json": {"workflow": graph()}} if method == "PUT" else {}
+
+    answer = await api.http.request(method, f"/api/templates/{name}", **body)
+
+    assert answer.status_code == 404, answer.text
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_another_name_of_a_built_in_template_cannot_be_changed_either(api: Service, method: str) -> None:
+    body: Json = {"json": {"workflow": graph()}} if method == "PUT" else {}
+
+    answer = await api.http.request(method, "/api/templates/comfyui/flux", **body)
+
+    assert problem(answer, 409, "built_in_template"), answer.text
+
+
 async def test_another_replica_sees_a_new_version_at_once(
     make_settings: MakeSettings, serve: Serve, postgres_url: str, redis_url: str
 ) -> None:

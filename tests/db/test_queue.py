@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.db import Database, Repository
-from app.db.statements import CLAIM, WAITING_AHEAD, WAITING_COUNT, WAITING_ORDER
+from app.db.statements import CLAIM, ITEMS_AHEAD, WAITING_AHEAD, WAITING_COUNT, WAITING_ORDER
 from app.records import TERMINAL, Status
 from tests.db.records import CREATED_AT, added, next_version
 
@@ -114,7 +114,7 @@ async def test_the_claimed_are_not_counted_as_ahead(repository: Repository) -> N
     assert await repository.pending_ahead_of(in_turn[-1]) == 2
 
 
-@pytest.mark.parametrize("statement", [CLAIM, WAITING_AHEAD, WAITING_COUNT, WAITING_ORDER])
+@pytest.mark.parametrize("statement", [CLAIM, ITEMS_AHEAD, WAITING_AHEAD, WAITING_COUNT, WAITING_ORDER])
 async def test_sqlite_reads_the_queue_in_turn_from_its_index(sqlite_url: str, statement: sa.ClauseElement) -> None:
     def plan(connection: sa.Connection) -> str:
         sql = str(statement.compile(dialect=connection.dialect))
