@@ -22,7 +22,7 @@ from app.comfyui.parameters import did_you_mean
 from app.comfyui.problems import InvalidInputError
 from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
-from app.errors import InvalidRequest, NotPossible, Problem
+from app.errors import InvalidRequest, NotPossible, Problem, pointer
 from app.offers import Judgement
 from app.records import Generation, WebhookTarget
 from app.references import Bound, Sources, bind, template_slots, workflow_slots
@@ -100,10 +100,11 @@ class Preparer:
         check_webhook(request.webhook, self._receivers)
         try:
             if request.workflow is not None:
+                _check_params(request)
                 draft = await self._from_workflow(request, generation_id)
             else:
                 known = await self._named(request)
-                request = _modern(request, known.template)
+                request = request if request.is_strict else _modern(request, known.template)
                 draft = await self._from_template(request, known, generation_id)
         except InvalidInputError as error:
             problems = [Problem(request.at(each.pointer), each.message) for each in error.problems]
@@ -186,6 +187,13 @@ def check_webhook(webhook: WebhookTarget | None, receivers: Allowed) -> None:
     problem = None if webhook is None else problem_of(webhook.url, receivers)
     if problem is not None:
         raise InvalidRequest(Problem("/webhook/url", problem))
+
+
+def _check_params(request: Request) -> None:
+    """A raw workflow has no parameters; `prompt` is the text its generation is found by."""
+    if request.is_strict and (names := request.params.keys() - {"prompt"}):
+        why = "goes nowhere: a raw workflow has no parameters; change the graph, or make a template of it"
+        raise InvalidRequest(*(Problem(pointer(name), why) for name in sorted(names)))
 
 
 def _is_media(template: Template, spelling: str) -> bool:

@@ -173,5 +173,6 @@ def _asked(slots: Sequence[Slot], references: Sequence[Any]) -> tuple[list[Slot]
         asked[slot.name] = replace(slot, source=source, at=at)
     if len(in_order) > len(free):
         at = in_order[len(free)][0]
-        problems.append(Problem(at, f"is one file too many: there are inputs for {len(slots)}; leave it out"))
+        room = f"there are inputs for {len(slots)}" if slots else "nothing here takes a file"
+        problems.append(Problem(at, f"is one file too many: {room}; leave it out"))
     return list(asked.values()), problems

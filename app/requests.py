@@ -38,7 +38,8 @@ class Request:
     `nested` are the pointers of those parameters that stood inside `params`, not beside it. `deadline_s` counts from
     the moment of acceptance. `idempotency_key` is the caller's name for this very request. `references` are input
     files, each a source (see `Uploads.from_source`) or `{"source", "parameter"}`. `template_version` None: the one in
-    force. `own_host` is the `host:port` the caller knows us by. `webhook`: who is told of it.
+    force. `own_host` is the `host:port` the caller knows us by. `webhook`: who is told of it. `is_strict`: what there
+    is no place for is refused, where otherwise it is kept beside the generation for the sake of older front ends.
     """
 
     template: str | None = None
@@ -56,6 +57,7 @@ class Request:
     idempotency_key: str | None = None
     own_host: str | None = None
     webhook: WebhookTarget | None = None
+    is_strict: bool = False
 
     def at(self, place: str) -> str:
         """Where in the body the caller wrote what `place`, a pointer into the graph or the parameters, is about."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -15,7 +16,7 @@ from app.api.caching import unless_known
 from app.api.cursors import LATEST_S, UUIDS, cursor_of, place_of
 from app.api.dependencies import CreateDep, GenerationId, OverridesDep, Services, ServicesDep
 from app.api.events import stream
-from app.api.headers import CancelAfter, IdempotencyKey, Prefer, deadline_s, key, wait_s
+from app.api.headers import CancelAfter, IdempotencyKey, Prefer, deadline_s, is_strict, key, wait_s
 from app.api.openapi import CREATE, RETRY, errors, readable
 from app.api.schemas import GenerationPage, GenerationRead, GenerationStarted
 from app.bus import BusUnavailable
@@ -49,6 +50,7 @@ async def create(
     the event stream. With an `Idempotency-Key` the same request can be sent again without running again.
     """
     asked = body.to_request(key(idempotency_key), deadline_s(cancel_after), request.headers.get("host"))
+    asked = dataclasses.replace(asked, is_strict=is_strict(prefer))
     return await _answered(await services.generations.submit(asked), services, request, prefer)
 
 
@@ -149,13 +151,16 @@ async def _answered(submitted: Submitted, services: Services, request: Request, 
         with contextlib.suppress(BusUnavailable):
             return await stream(services, shown.record.id)
     headers = {"Location": f"/api/generations/{shown.record.id}"}
+    applied = ["handling=strict"] if is_strict(prefer) else []
     if submitted.is_replay:
         headers["Idempotency-Replayed"] = "true"
     longest_s = wait_s(prefer)
     if longest_s is not None:
         longest_s = min(longest_s, services.settings.max_wait_s)
         shown = await services.generations.wait(shown.record.id, longest_s)
-        headers["Preference-Applied"] = f"wait={longest_s:g}"
+        applied.append(f"wait={longest_s:g}")
+    if applied:
+        headers["Preference-Applied"] = ", ".join(applied)
     is_created = longest_s is not None and shown.record.is_terminal
     body = GenerationStarted.of(shown, services.links).model_dump_json(by_alias=True)
     return Response(body, 201 if is_created else 202, headers, media_type="application/json")

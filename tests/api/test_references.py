@@ -157,6 +157,29 @@ async def test_references_to_a_template_that_takes_none_do_not_break_an_older_fr
     assert (await api.finished(answer["id"]))["status"] == "succeeded"
 
 
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"prompt": "x", "references": [data_url(png())]}, "/references/0"),
+        ({"prompt": "x", "styleName": "noir"}, "/styleName"),
+        ({"workflow": copying(), "prompt": "found by this", "steps": 3}, "/steps"),
+    ],
+    ids=["a file", "an older name", "a parameter of a raw workflow"],
+)
+async def test_who_asks_for_strictness_is_told_of_what_goes_nowhere(api: Service, body: Json, place: str) -> None:
+    answer = await post(api, body, headers={"Prefer": "wait=1, handling=strict"})
+
+    assert answer.status_code == 422, answer.text
+    assert list(places(answer)) == [place]
+
+
+async def test_strictness_changes_nothing_for_what_has_its_place(api: Service) -> None:
+    answer = await post(api, IMG2IMG | {"image": data_url(png())}, headers={"Prefer": "handling=strict"})
+
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["preference-applied"] == "handling=strict"
+
+
 async def test_an_older_front_ends_name_of_the_template_counts(api: Service) -> None:
     body: Json = {"prompt": "a reef", "steps": 1, "width": 64, "height": 64, "generation_config_name": "comfyui/flux"}
 
