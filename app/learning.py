@@ -38,6 +38,10 @@ PRUNE_EVERY: Final = 100
 """Writes between two prunings."""
 
 
+UNHEARD_S: Final = 2.0
+"""A run in which more time passed while no node was at work is no example: this service, or the server, was away."""
+
+
 class Shelf(Protocol):
     """Where profiles outlast the process; `app.db.timing_shelf` for one."""
 
@@ -116,6 +120,8 @@ class Learner:
         if live.kind is None or record.status is not Status.SUCCEEDED:
             return
         if record.started_at is None or record.completed_at is None or live.times.ended_at is None:
+            return
+        if live.times.ended_at - record.started_at - sum(live.times.took.values()) > UNHEARD_S:
             return
         before = self.profile(live.kind.key) or Profile()
         whole_s = max(0.0, record.completed_at - record.started_at)

@@ -143,6 +143,13 @@ async def test_a_stop_right_after_the_first_run_forgets_nothing_of_earlier_lives
     assert timing.from_json(shelf.stored[KEY]).whole == (7.0, 3.25)
 
 
+async def test_a_run_during_which_the_service_was_away_is_no_example() -> None:
+    async with learning(Shelves()) as learner:
+        learner.learn(ended_run(started_at=60.0))
+
+        assert learner.profile(KEY) is None
+
+
 async def test_the_next_life_knows_what_this_one_learned(database_url: str) -> None:
     async with Database(database_url) as database, learning(TimingShelf(database)) as learner:
         for _ in range(3):
