@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from tests.service import Json, Service
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 BOUNDED = settings(
-    max_examples=40,
+    max_examples=200 if os.environ.get("TEST_EXPLORE") else 15,
     derandomize=True,
     database=None,
     deadline=None,
