@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from comfy_relay.arguments import header_fields, header_text
 from comfy_relay.exchange import Core
 
 URL: Final = "COMFY_RELAY_URL"
@@ -43,14 +44,12 @@ def _is_address(base: str) -> bool:
 
 
 def headers(key: str | None, more: Mapping[str, str] | None) -> dict[str, str]:
-    """The headers of every request. Raises ValueError for a key that no header can hold.
+    """The headers of every request. Raises TypeError and ValueError for what no header can hold.
 
     The key goes as `Authorization`, which HTTP libraries leave out where they are redirected to somebody else.
     """
     key = os.environ.get(KEY) if key is None else key
-    sent = {"User-Agent": "comfy-relay-python", **(more or {})}
+    sent = {"User-Agent": "comfy-relay-python", **header_fields("headers", more or {})}
     if key:
-        if not key.isprintable():
-            raise ValueError("the key has characters that no header can hold, such as a line break")
-        sent["Authorization"] = f"Bearer {key}"
+        sent["Authorization"] = f"Bearer {header_text('key', key)}"
     return sent

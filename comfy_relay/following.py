@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from comfy_relay.arguments import header_text
 from comfy_relay.effects import Close, Flow, Give, Lost, Steps, hear
 from comfy_relay.errors import NotARelay
 from comfy_relay.events import BatchEvent, Event, PreviewReady, Told, batch_event_of, event_of
@@ -59,7 +60,7 @@ class _Stream(Generic[T]):
         after: str | None,
     ) -> None:
         self._core, self._route, self._query, self._read = core, route, query, read
-        self._cursor = after
+        self._cursor = None if after is None else header_text("after", after)
         self._patience = Patience(core)
         self._is_open = self._is_over = False
         self._opened_at = 0.0

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
+from comfy_relay.arguments import header_text
 from comfy_relay.effects import Flow, Give, Pause, Steps
 from comfy_relay.errors import GenerationFailed, WaitTimeout
 from comfy_relay.exchange import Core, Query, answered, decoded, found, given, page_of
@@ -237,7 +238,7 @@ def pages(
 
 def keyed(core: Core, key: str | None) -> dict[str, str]:
     """The header that lets a request be sent again without happening again."""
-    return {"Idempotency-Key": core.new_key() if key is None else key}
+    return {"Idempotency-Key": core.new_key() if key is None else header_text("idempotency_key", key)}
 
 
 def id_of(generation: Named) -> str:
