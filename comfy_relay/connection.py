@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from comfy_relay.arguments import header_fields, header_text
+from comfy_relay.arguments import header_fields, header_text, text
 from comfy_relay.exchange import Core
 
 URL: Final = "COMFY_RELAY_URL"
@@ -19,8 +19,8 @@ HERE: Final = "http://127.0.0.1:8000"
 
 
 def core(url: str | None, timeout_s: float, retry_for_s: float) -> Core:
-    """What the operations of a client share. Raises ValueError for a URL that is none."""
-    given = (url or os.environ.get(URL) or HERE).strip()
+    """What the operations of a client share. Raises TypeError and ValueError for a URL that is none."""
+    given = ((url and text("url", url)) or os.environ.get(URL) or HERE).strip()
     base = (given if "://" in given else f"http://{given}").rstrip("/")
     if not _is_address(base):
         raise ValueError(f"{given!r} is no address of a service; give one such as {HERE}")
