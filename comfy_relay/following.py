@@ -13,7 +13,7 @@ import msgspec
 from comfy_relay.arguments import header_text
 from comfy_relay.effects import Close, Flow, Give, Lost, Steps, hear
 from comfy_relay.errors import NotARelay
-from comfy_relay.events import BatchEvent, Event, PreviewReady, Told, batch_event_of, event_of
+from comfy_relay.events import BatchEvent, Event, Moment, PreviewReady, Told, batch_event_of, event_of
 from comfy_relay.exchange import Core, Patience, Query, begun
 from comfy_relay.generating import Named, id_of
 
@@ -31,12 +31,17 @@ STREAM: Final = "text/event-stream"
 def follow(core: Core, /, generation: Named, *, previews: bool = False, after: str | None = None) -> Flow[Event]:
     """The events of a generation: first Connected, last exactly one of Completed, Failed, Canceled.
 
-    The connection may drop and the service restart meanwhile: it goes on where it was, with another Connected.
+    The connection may drop and the service restart meanwhile: it goes on where it was, with another Connected, and no
+    `percentage` is below an earlier one.
     `previews` are pictures of the unfinished image. `after` is the cursor of an event; what came up to it is left out.
     """
     route = ("generations", id_of(generation), "events")
     stream = _Stream[Event](core, route, {"previews": "inline" if previews else None}, event_of, after)
+    reached = 0.0
     while (event := (yield from stream.next())) is not None:
+        if isinstance(event, Moment):
+            event = event.not_below(reached)
+            reached = event.percentage
         if previews or not isinstance(event, PreviewReady):
             yield Give(event)
 
