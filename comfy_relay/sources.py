@@ -120,9 +120,13 @@ class Senders:
         if isinstance(given, Mapping):
             given = [{"source": source, "parameter": name} for name, source in given.items()]
         references: list[dict[str, str]] = []
-        for each in given:
+        for number, each in enumerate(given):
             named: dict[str, Any] = dict(each) if isinstance(each, Mapping) else {"source": each}
             if "source" in named:
+                source = named["source"]
+                if not (isinstance(source, str) or is_file(source) or hasattr(source, "read")):
+                    kind = type(source).__name__
+                    raise TypeError(f"references[{number}] is a path, bytes or an open binary file, and not {kind}")
                 named["source"] = yield from self._id(named["source"])
             references.append(named)
         return references
