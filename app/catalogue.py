@@ -91,6 +91,8 @@ class Catalogue:
 
     async def add(self, name: str, definition: Definition, workflow: Mapping[str, Any]) -> Known:
         """A template of a caller's own. Raises TemplateExists, BuiltInTemplate, TemplateError."""
+        if self._shipped(name) is not None:
+            raise BuiltInTemplate(name)
         if await self.find(name) is not None:
             raise TemplateExists(name)
         try:
@@ -127,8 +129,6 @@ class Catalogue:
     async def _store(
         self, name: str, definition: Definition, workflow: Mapping[str, Any], *, is_new: bool = False
     ) -> Known:
-        if self._shipped(name) is not None:
-            raise BuiltInTemplate(name)
         raw: dict[str, Any] = msgspec.to_builtins(definition)
         build_template(name, workflow, raw)  # Nothing is stored that could not be read again.
         stored = await self._shelf.add(name, raw, workflow, now=clock.now(), is_new=is_new)

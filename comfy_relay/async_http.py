@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
@@ -29,6 +29,7 @@ from comfy_relay.effects import (
     ReadAll,
     Request,
     Steps,
+    Together,
     Work,
 )
 
@@ -127,6 +128,8 @@ class Hands:
                 await asyncio.sleep(seconds)
             case Work(function):
                 return await asyncio.to_thread(function)
+            case Together(operations, at_most):
+                return await self._together(operations, at_most)
             case _:
                 assert_never(effect)
         return None
@@ -141,6 +144,22 @@ class Hands:
         self._pieces = response.aiter_bytes()
         self._events = EventSource(response).aiter_sse()
         return wire.head_of(response)
+
+    async def _together(self, operations: Sequence[Steps[Any]], at_most: int) -> list[Any]:
+        results: list[Any] = [None] * len(operations)
+        waiting = iter(enumerate(operations))
+
+        async def work_off() -> None:
+            for number, operation in waiting:
+                results[number] = await run(self._http, operation)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(at_most, len(operations))):
+                    group.create_task(work_off())
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return results
 
     async def _sent(self, request: Request, *, is_streamed: bool) -> httpx.Response:
         content = _pieces(request.body) if isinstance(request.body, Path) else request.body

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from comfy_relay.arguments import identity
 from comfy_relay.batch_records import Batch, BatchResult
 from comfy_relay.effects import Flow, Give, Pause, Steps
 from comfy_relay.errors import WaitTimeout
@@ -13,7 +14,7 @@ from comfy_relay.exchange import Core, found, given, lines
 from comfy_relay.following import batch_events
 from comfy_relay.generating import keyed, pages
 from comfy_relay.records import Generation
-from comfy_relay.sources import Senders
+from comfy_relay.sources import Senders, posted
 
 FIRST_LOOK_S: Final = 0.2
 MAX_LOOK_S: Final = 2.0
@@ -49,6 +50,8 @@ def batch(
     `max_in_flight`: so many items are worked on at a time. The same call with the same `idempotency_key`, or with the
     same keys on all items, goes on with the same batch.
     """
+    if base is not None and not isinstance(base, Mapping):
+        raise TypeError(f"base is a mapping of parameters, and not {type(base).__name__}")
     senders = Senders(core)
     body = given(
         items=None if items is None else (yield from _bodies(senders, items)),
@@ -61,8 +64,7 @@ def batch(
         project_id=project_id,
         metadata=metadata,
     )
-    request = core.request("POST", "batches", headers=keyed(core, idempotency_key), body=body)
-    return (yield from found(core, Batch, request))
+    return (yield from posted(core, Batch, "batches", keyed(core, idempotency_key), body))
 
 
 def get_batch(core: Core, /, batch: NamedBatch) -> Steps[Batch]:
@@ -129,12 +131,17 @@ def retry_batch(core: Core, /, batch: NamedBatch, *, include_canceled: bool = Fa
 
 
 def id_of(batch: NamedBatch) -> str:
-    return batch if isinstance(batch, str) else batch.id
+    return identity("batch", batch, Batch)
 
 
 def _bodies(senders: Senders, items: Iterable[str | Mapping[str, Any]]) -> Steps[list[dict[str, Any]]]:
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise TypeError("items is a list of prompts, or of mappings of parameters; put a single one into a list")
     bodies: list[dict[str, Any]] = []
-    for item in items:
+    for number, item in enumerate(items):
         fields = {"prompt": item} if isinstance(item, str) else item
+        if not isinstance(fields, Mapping):
+            kind = type(item).__name__
+            raise TypeError(f"items[{number}] is a prompt or a mapping of parameters, and not {kind}")
         bodies += [(yield from senders.body(fields))]
     return bodies

@@ -29,6 +29,7 @@ from comfy_relay.effects import (
     ReadAll,
     Request,
     Steps,
+    Together,
     Work,
 )
 
@@ -122,6 +123,8 @@ class Hands:
                 time.sleep(seconds)
             case Work(function):
                 return function()
+            case Together(operations):
+                return [run(self._http, operation) for operation in operations]
             case _:
                 assert_never(effect)
         return None

@@ -125,8 +125,9 @@ class Client(_Both):
     never answered is given up after 2 s. `verify` is for certificates of your own, `proxy` the address of a proxy;
     those in the environment are not looked at.
 
-    Use it in a `with` block, or call `close`. Threads may share one. Every method may raise Unreachable and Problem;
-    the constructor raises ValueError for a URL or a key that cannot be one.
+    Use it in a `with` block, or call `close`. Threads may share one. Every method may raise Unreachable and Problem,
+    and TypeError or ValueError for an argument that is wrong, which they name; the constructor does so for a
+    URL, a key or a header that cannot be one. After `close`, they raise RuntimeError.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from comfy_relay.arguments import header_fields, header_text, text
 from comfy_relay.exchange import Core
 
 URL: Final = "COMFY_RELAY_URL"
@@ -18,8 +19,8 @@ HERE: Final = "http://127.0.0.1:8000"
 
 
 def core(url: str | None, timeout_s: float, retry_for_s: float) -> Core:
-    """What the operations of a client share. Raises ValueError for a URL that is none."""
-    given = (url or os.environ.get(URL) or HERE).strip()
+    """What the operations of a client share. Raises TypeError and ValueError for a URL that is none."""
+    given = ((url and text("url", url)) or os.environ.get(URL) or HERE).strip()
     base = (given if "://" in given else f"http://{given}").rstrip("/")
     if not _is_address(base):
         raise ValueError(f"{given!r} is no address of a service; give one such as {HERE}")
@@ -43,14 +44,12 @@ def _is_address(base: str) -> bool:
 
 
 def headers(key: str | None, more: Mapping[str, str] | None) -> dict[str, str]:
-    """The headers of every request. Raises ValueError for a key that no header can hold.
+    """The headers of every request. Raises TypeError and ValueError for what no header can hold.
 
     The key goes as `Authorization`, which HTTP libraries leave out where they are redirected to somebody else.
     """
     key = os.environ.get(KEY) if key is None else key
-    sent = {"User-Agent": "comfy-relay-python", **(more or {})}
+    sent = {"User-Agent": "comfy-relay-python", **header_fields("headers", more or {})}
     if key:
-        if not key.isprintable():
-            raise ValueError("the key has characters that no header can hold, such as a line break")
-        sent["Authorization"] = f"Bearer {key}"
+        sent["Authorization"] = f"Bearer {header_text('key', key)}"
     return sent

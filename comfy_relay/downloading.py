@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from comfy_relay import naming
 from comfy_relay.batching import NamedBatch
 from comfy_relay.batching import id_of as batch_id_of
-from comfy_relay.effects import Close, Head, Lost, Steps, read, work
+from comfy_relay.effects import Close, Head, Lost, Steps, read, together, work
 from comfy_relay.errors import DamagedFile
 from comfy_relay.exchange import Core, Patience, begun
 from comfy_relay.generating import get
@@ -34,6 +34,9 @@ Folder: TypeAlias = str | os.PathLike[str]
 
 TRIES: Final = 2
 """How often a file is fetched that is not the one on record."""
+
+FETCHES: Final = 4
+"""How many files of a generation come at a time."""
 
 
 def url_of(core: Core, /, what: Fetchable) -> str:
@@ -82,15 +85,19 @@ def download(core: Core, /, what: Fetchable, to: Folder = ".") -> Steps[Path]:
 def download_all(core: Core, /, generation: str | Generation, folder: Folder = ".") -> Steps[tuple[Path, ...]]:
     """Fetch every file of a generation into a folder, and give their paths in the order of its outputs.
 
-    A record from before its end is read anew: it has no files yet.
+    AsyncClient fetches up to four at a time. A record from before its end is read anew: it has no files yet.
     """
     record = generation
     if isinstance(record, str) or not record.is_over:
         record = yield from get(core, record)
-    paths: list[Path] = []
-    for output in record.outputs:
-        paths += [(yield from download(core, output, f"{os.fspath(folder)}/"))]
-    return tuple(paths)
+    namesakes: dict[str, list[int]] = {}
+    for number, output in enumerate(record.outputs):
+        namesakes.setdefault(_name(output).casefold(), []).append(number)
+    fetches = [_downloads(core, record.outputs, numbers, folder) for numbers in namesakes.values()]
+    paths: dict[int, Path] = {}
+    for fetched in (yield from together(fetches, FETCHES)):
+        paths |= fetched
+    return tuple(path for _, path in sorted(paths.items()))
 
 
 def download_archive(core: Core, /, batch: NamedBatch, to: Folder = ".") -> Steps[Path]:
@@ -104,6 +111,14 @@ def download_archive(core: Core, /, batch: NamedBatch, to: Folder = ".") -> Step
         with part.open("wb") as file:
             yield from _fetched(core, core.url("api", "batches", batch_id, "archive"), file)
         return (yield from work(lambda: part.replace(path)))
+
+
+def _downloads(core: Core, outputs: Sequence[Output], numbers: Sequence[int], folder: Folder) -> Steps[dict[int, Path]]:
+    """Some of the outputs, one after the other: those of one name get their numbers in their order."""
+    paths: dict[int, Path] = {}
+    for number in numbers:
+        paths[number] = yield from download(core, outputs[number], f"{os.fspath(folder)}/")
+    return paths
 
 
 def _fetched(core: Core, url: str, file: IO[bytes]) -> Steps[None]:

@@ -6,7 +6,7 @@ blocking and one asynchronous driver are all that there is twice. Knows no HTTP 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -101,13 +101,24 @@ class Work(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Together(Generic[T]):
+    """Reply: the results of the operations, in their order. An event loop drives `at_most` of them at a time.
+
+    What the first to fail raises is raised, and the others are given up.
+    """
+
+    operations: Sequence[Steps[T]]
+    at_most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Give(Generic[T]):
     """The next item of an iteration, for the caller."""
 
     item: T
 
 
-Effect: TypeAlias = Ask | Open | Read | ReadAll | Hear | Close | Pause | Work[Any]
+Effect: TypeAlias = Ask | Open | Read | ReadAll | Hear | Close | Pause | Work[Any] | Together[Any]
 
 Steps: TypeAlias = Generator[Effect, Any, T]
 """An operation that ends with a result."""
@@ -152,3 +163,8 @@ def hear() -> Steps[Heard | None]:
 def work(function: Callable[[], T]) -> Steps[T]:
     result: T = yield Work(function)
     return result
+
+
+def together(operations: Sequence[Steps[T]], at_most: int) -> Steps[list[T]]:
+    results: list[T] = yield Together(operations, at_most)
+    return results

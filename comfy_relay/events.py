@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 
 import msgspec
 
@@ -65,6 +65,17 @@ class Moment(Told, frozen=True, kw_only=True):
     image: ImageCount = ImageCount()
     attempt: int = 1
     progress_type: str | None = None
+
+    def not_below(self, percentage: float) -> Self:
+        """The same with a percentage at least that high: a service that has restarted begins to count anew.
+
+        `raw` stays as it came.
+        """
+        if self.percentage >= percentage:
+            return self
+        lifted = msgspec.structs.replace(self, percentage=percentage)
+        msgspec.structs.force_setattr(lifted, "_raw", self.raw)
+        return lifted
 
 
 class Connected(Moment, frozen=True, kw_only=True):

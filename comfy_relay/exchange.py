@@ -6,7 +6,6 @@ A request is tried again when that cannot do a thing twice: because it only read
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from comfy_relay.arguments import as_json
 from comfy_relay.effects import Answer, Head, Lost, Pause, Request, Steps, ask, opened, read_all
 from comfy_relay.errors import NotARelay, Problem, RelayError, Unreachable
 from comfy_relay.records import RecordT
@@ -67,11 +67,10 @@ class Core:
         content: bytes | Path | None = None,
         timeout_s: float | None = None,
     ) -> Request:
-        """A request of a route, or of a `url` of the service's. `body` is sent as JSON. Raises ValueError for none."""
+        """A request of a route, or of a `url` of the service's. `body` is sent as JSON. Raises as `as_json`."""
         sent = dict(headers or {})
         if body is not None:
-            # Escaped, so that the service is the one to say what is wrong with half a surrogate pair.
-            content = json.dumps(body, allow_nan=False).encode()
+            content = as_json(body)
             sent["Content-Type"] = "application/json"
         return Request(
             method=method,

@@ -10,9 +10,10 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from comfy_relay.arguments import header_text
 from comfy_relay.effects import Close, Flow, Give, Lost, Steps, hear
 from comfy_relay.errors import NotARelay
-from comfy_relay.events import BatchEvent, Event, PreviewReady, Told, batch_event_of, event_of
+from comfy_relay.events import BatchEvent, Event, Moment, PreviewReady, Told, batch_event_of, event_of
 from comfy_relay.exchange import Core, Patience, Query, begun
 from comfy_relay.generating import Named, id_of
 
@@ -30,12 +31,17 @@ STREAM: Final = "text/event-stream"
 def follow(core: Core, /, generation: Named, *, previews: bool = False, after: str | None = None) -> Flow[Event]:
     """The events of a generation: first Connected, last exactly one of Completed, Failed, Canceled.
 
-    The connection may drop and the service restart meanwhile: it goes on where it was, with another Connected.
+    The connection may drop and the service restart meanwhile: it goes on where it was, with another Connected, and no
+    `percentage` is below an earlier one.
     `previews` are pictures of the unfinished image. `after` is the cursor of an event; what came up to it is left out.
     """
     route = ("generations", id_of(generation), "events")
     stream = _Stream[Event](core, route, {"previews": "inline" if previews else None}, event_of, after)
+    reached = 0.0
     while (event := (yield from stream.next())) is not None:
+        if isinstance(event, Moment):
+            event = event.not_below(reached)
+            reached = event.percentage
         if previews or not isinstance(event, PreviewReady):
             yield Give(event)
 
@@ -59,7 +65,7 @@ class _Stream(Generic[T]):
         after: str | None,
     ) -> None:
         self._core, self._route, self._query, self._read = core, route, query, read
-        self._cursor = after
+        self._cursor = None if after is None else header_text("after", after)
         self._patience = Patience(core)
         self._is_open = self._is_over = False
         self._opened_at = 0.0

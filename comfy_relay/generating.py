@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
+from comfy_relay.arguments import at_most, header_text, identity
 from comfy_relay.effects import Flow, Give, Pause, Steps
 from comfy_relay.errors import GenerationFailed, WaitTimeout
 from comfy_relay.exchange import Core, Query, answered, decoded, found, given, page_of
 from comfy_relay.records import Generation, RecordT
-from comfy_relay.sources import References, Senders
+from comfy_relay.sources import References, Senders, posted
 
 HOLD_S: Final = 20.0
 """How long the service is asked to hold an answer back; proxies cut off what is silent for a minute."""
@@ -78,8 +79,7 @@ def generate(
         **parameters,
     )
     body = yield from Senders(core).body(fields)
-    request = core.request("POST", "generate", headers=keyed(core, idempotency_key), body=body)
-    return (yield from found(core, Generation, request))
+    return (yield from posted(core, Generation, "generate", keyed(core, idempotency_key), body))
 
 
 def run(
@@ -223,7 +223,7 @@ def pages(
     core: Core, kind: type[RecordT], route: tuple[str, ...], query: Query, limit: int | None = None
 ) -> Flow[RecordT]:
     """The items of all pages, `limit` at most."""
-    cursor, left = None, limit
+    cursor, left = None, at_most("limit", limit)
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
         request = core.request("GET", *route, query={**query, "limit": size, "cursor": cursor})
@@ -237,11 +237,11 @@ def pages(
 
 def keyed(core: Core, key: str | None) -> dict[str, str]:
     """The header that lets a request be sent again without happening again."""
-    return {"Idempotency-Key": core.new_key() if key is None else key}
+    return {"Idempotency-Key": core.new_key() if key is None else header_text("idempotency_key", key)}
 
 
 def id_of(generation: Named) -> str:
-    return generation if isinstance(generation, str) else generation.id
+    return identity("generation", generation, Generation)
 
 
 def _time(moment: Moment | None) -> str | None:

@@ -78,10 +78,16 @@ def encoded(headers: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def pieces(path: Path) -> Iterator[bytes]:
-    """A file as it is sent."""
+    """A file as it is sent. Raises OSError where it does not have as many bytes as it said."""
     with path.open("rb") as file:
+        left = path.stat().st_size
         while piece := file.read(CHUNK_BYTES):
+            left -= len(piece)
+            if left < 0:
+                break
             yield piece
+    if left != 0:
+        raise OSError(f"{path} changed while it was sent; send it again when it is complete")
 
 
 def head_of(response: httpx.Response) -> Head:
@@ -94,8 +100,12 @@ def heard(event: Any) -> Heard | None:
 
 
 def lost(error: Exception) -> Lost:
-    """A failure in the words of a person."""
+    """A failure in the words of a person. Raises ValueError where the request is what is wrong: another try of it would
+    fail as well.
+    """
     match error:
+        case httpx.LocalProtocolError():
+            raise ValueError(f"the request cannot be sent as it is: {error}") from error
         case httpx.ConnectTimeout():
             why = "it takes too long to connect"
         case httpx.TimeoutException():

@@ -185,6 +185,7 @@ PURE: Final = (
     "app.webhook_urls",
     "app.v2_errors",
     "app.zips",
+    "comfy_relay.arguments",
     "comfy_relay.effects",
     "comfy_relay.naming",
     "app.comfyui.corrections",

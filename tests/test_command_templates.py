@@ -131,7 +131,7 @@ async def test_a_name_that_is_taken_is_told_and_replace_makes_a_new_version(pers
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["import", "{export}", "--name", "txt2img"], "There is a template of this name"),
+        (["import", "{export}", "--name", "txt2img"], "'txt2img' ships with the service"),
         (["import", "{export}", "--name", "txt2img", "--replace"], "'txt2img' ships with the service"),
         (["import", "{export}", "--name", "nobodys", "--replace"], "Not found; leave out --replace to make it"),
         (["import", "{export}", "--name", "Upper Case"], "--name: must be made of lower-case letters"),

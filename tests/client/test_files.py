@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import socket
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from comfy_relay import AsyncClient, Client, DamagedFile, Kind, Output, Problem
+from comfy_relay import AsyncClient, Client, DamagedFile, Generation, Kind, Output, Problem, Status
 from comfy_relay.naming import numbered, safe
 from tests import files
-from tests.client.running import KEY, Demo, Line, Scripted, answer
+from tests.client.running import KEY, Demo, Line, Scripted, Threaded, answer, problem
 from tests.client.speaking import Speaks
 from tests.client.test_generations import GRAPH, TINY
 
@@ -63,6 +65,8 @@ def test_what_is_no_file_is_not_sent(relay: Client, tmp_path: Path) -> None:
         relay.upload(4)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="list of files"):
         relay.generate("x", references="a.png")
+    with pytest.raises(TypeError, match=r"references\[1\] is a path, bytes or an open binary file, and not int"):
+        relay.generate("x", references=["https://a.example/a.png", 5])  # type: ignore[list-item]
     with pytest.raises(Problem) as raised:
         relay.upload(b"no picture at all")
     assert raised.value.status == 415
@@ -221,3 +225,61 @@ def test_a_key_is_shown_to_nobody_else(speak: Speaks, script: Scripted) -> None:
 )
 def test_no_name_of_the_service_leads_anywhere(name: str, is_called: str) -> None:
     assert safe(name, "default") == is_called
+
+
+class Shop(Threaded):
+    """Has files whose content is the last part of their path; serves nobody before `parties` of them stand there."""
+
+    def __init__(self, parties: int) -> None:
+        self.inside = self.most = 0
+        self._lock, self._door = threading.Lock(), threading.Barrier(parties, timeout=10)
+
+    def serve(self, connection: socket.socket) -> None:
+        path = connection.recv(65536).split()[1]
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        self._door.wait()
+        with self._lock:
+            self.inside -= 1
+        name = path.rpartition(b"/")[2]
+        connection.sendall(problem(404, "not_found") if name == b"missing" else answer(200, name))
+
+
+def unfinished(folder: Path) -> list[Path]:
+    return list(folder.glob(".*"))
+
+
+def made_of(*names: str, filename: str = "") -> Generation:
+    outputs = (an_output(name.encode(), f"/api/{name}") for name in names)
+    named = (replace(output, filename=filename or f"{name}.png") for name, output in zip(names, outputs, strict=True))
+    return Generation(id="x", status=Status.SUCCEEDED, outputs=tuple(named))
+
+
+async def test_files_of_a_generation_come_four_at_a_time_and_in_their_order(tmp_path: Path) -> None:
+    names = tuple("abcdefgh")
+    with Shop(parties=4) as shop:
+        async with AsyncClient(shop.url, retry_for_s=0) as relay:
+            paths = await relay.download_all(made_of(*names), tmp_path)
+
+    assert [path.name for path in paths] == [f"{name}.png" for name in names]
+    assert [path.read_text() for path in paths] == list(names)
+    assert shop.most == 4
+
+
+async def test_files_of_one_name_are_numbered_in_their_order(tmp_path: Path) -> None:
+    with Shop(parties=1) as shop:
+        async with AsyncClient(shop.url, retry_for_s=0) as relay:
+            paths = await relay.download_all(made_of("a", "b", "a", filename="same.png"), tmp_path)
+
+    assert [path.name for path in paths] == ["same.png", "same-2.png", "same.png"]
+
+
+async def test_a_file_that_is_missing_among_several_is_told_as_that(tmp_path: Path) -> None:
+    with Shop(parties=3) as shop:
+        async with AsyncClient(shop.url, retry_for_s=0) as relay:
+            with pytest.raises(Problem) as raised:
+                await relay.download_all(made_of("a", "missing", "b"), tmp_path)
+
+    assert raised.value.code == "not_found"
+    assert unfinished(tmp_path) == []

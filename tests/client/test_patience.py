@@ -217,3 +217,19 @@ def test_a_download_that_always_breaks_at_the_same_place_is_given_up() -> None:
         play.run(read_file(play.core, "/api/x"))
 
     assert len(play.asked) <= 3
+
+
+def test_a_percentage_never_falls_over_a_restart() -> None:
+    before = [told("progress", "7", percentage=25, step=5), GONE, STREAM]
+    after = [told("connected", "8", percentage=0, step=0), told("progress", "9", percentage=40, attempt=2, eta=1)]
+    failed = told("error", "end", percentage=30, generation={"id": "x", "status": "failed", "percentage": 30})
+    play = Play(STREAM, *before, *after, failed)
+
+    play.run(follow(play.core, "x"))
+
+    assert [event.percentage for event in play.given] == [25, 25, 40, 40]
+    assert [event.step for event in play.given] == [5, 0, 0, 0]
+    assert [event.cursor for event in play.given] == ["7", "8", "9", "end"]
+    assert play.given[1].raw["percentage"] == 0
+    assert play.given[2].raw["eta"] == 1
+    assert play.given[-1].generation.percentage == 30
