@@ -132,6 +132,8 @@ async def test_a_failure_ends_with_1_and_says_why(person: Person, comfy: Simulat
         (["generate", "x", "-s", "stesp=3"], 1, "--set stesp: is no parameter of template 'txt2img'; did you mean"),
         (["generate", "x", "-s", "steps=many"], 1, "--set steps: must be a whole number"),
         (["generate", "x", "--seed", "-7"], 1, "--seed: must be"),
+        (["generate", "x", "--seed", str(2**64)], 1, "--seed: must be"),
+        (["generate", "x", "--seed", str(2**64), "-n", "2"], 1, "--seed: must be"),
         (["generate", "x", "-t", "nothing"], 1, "--template: "),
         (["generate", "x", "-t", "nothing", "-s", "steps=1"], 1, "There is no template 'nothing'"),
         (["generate", "x", "-s", "steps"], 2, "--set steps: write NAME=VALUE"),

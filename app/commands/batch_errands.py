@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from app.commands import asking, batch_files, batch_state, interrupts, speech, terminal
+from app.commands import asking, batch_files, batch_state, interrupts, presence, speech, terminal
 from app.commands.batch_asking import Order, planned
 from app.commands.batch_plan import Item, Plan, items_of
 from app.commands.batch_running import Running, Settled
@@ -153,13 +153,17 @@ async def _in_folder(
         rows=max(0, window.rows - 4) if window.is_live and not choices.quiet else 0,
         settled=lambda settled: _tell(settled, choices),
     )
-    with screen:
-        with pressed.starting(screen.say):
-            batch = await running.post(retries_failed=choices.retries_failed)
-        if choices.as_json and batch is not None:
-            speech.entry({"type": "batch", **batch.raw})
-        if batch is not None and not choices.is_detached:
-            await running.follow(batch, pressed)
+    going: set[str] = set()
+    with interrupts.leaving(going, "; the same command goes on with it"), screen:
+        async with presence.watched(client, screen):
+            with pressed.starting(screen.say):
+                batch = await running.post(retries_failed=choices.retries_failed)
+            if choices.as_json and batch is not None:
+                speech.entry({"type": "batch", **batch.raw})
+            if batch is not None and not choices.is_detached:
+                going.add(batch.id)
+                await running.follow(batch, pressed)
+                going.clear()
     if choices.is_detached:
         if not choices.as_json:
             speech.put(state.batch_id or "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.commands import asking, interrupts, names, speech, terminal
+from app.commands import asking, interrupts, names, presence, speech, terminal
 from app.commands.connecting import async_client
 from app.commands.errors import Incomplete, Interrupted, Misuse
 from app.commands.interrupts import Interrupts
@@ -48,20 +48,22 @@ async def carried_out(url: str, key: str | None, errand: Errand) -> None:
         raise Misuse("--events: is for --json")
     window = terminal.Terminal() if errand.as_json else terminal.here()
     screen = screen_of(window, quiet=errand.quiet, pictures=errand.pictures)
+    going: set[str] = set()
     async with async_client(url, key) as client, interrupts.heard() as pressed:
         errand = replace(errand, fields=await _completed(client, errand))
         if errand.is_detached:
-            await _started(client, errand, pressed)
+            await _started(client, errand, pressed, going)
             return
         folder, stem = _place(errand)
         shelf = _shelf(folder)
-        with screen:
-            with pressed.starting(screen.say):
-                started = await _started(client, errand, pressed)
-            watching = Watching(
-                client, screen, shelf, stem=stem, heard=_heard(errand), has_previews=shows(window, errand.pictures)
-            )
-            await watching.watch({each.id: _label(each, len(started), n) for n, each in enumerate(started)}, pressed)
+        with interrupts.leaving(going), screen:
+            async with presence.watched(client, screen):
+                with pressed.starting(screen.say):
+                    started = await _started(client, errand, pressed, going)
+                shown, heard = shows(window, errand.pictures), _heard(errand)
+                watching = Watching(client, screen, shelf, going, stem=stem, heard=heard, has_previews=shown)
+                labels = {each.id: _label(each, len(started), number) for number, each in enumerate(started)}
+                await watching.watch(labels, pressed)
         found = [watching.found[each.id] for each in started]
         for each in found:
             _tell(each, folder, as_json=errand.as_json)
@@ -82,7 +84,7 @@ async def _completed(client: AsyncClient, errand: Errand) -> dict[str, Any]:
     return fields | asking.assignments("--set", errand.assignments, known)
 
 
-async def _started(client: AsyncClient, errand: Errand, pressed: Interrupts) -> list[Generation]:
+async def _started(client: AsyncClient, errand: Errand, pressed: Interrupts, going: set[str]) -> list[Generation]:
     started: list[Generation] = []
     fields = dict(errand.fields)
     first = fields.get("seed")
@@ -90,6 +92,7 @@ async def _started(client: AsyncClient, errand: Errand, pressed: Interrupts) -> 
         if isinstance(first, int) and first >= 0:
             fields["seed"] = (first + len(started)) % SEEDS
         started.append(await client.generate(**fields))
+        going.add(started[-1].id)
         if errand.is_detached:
             generation = started[-1]
             speech.entry(generation.raw) if errand.as_json else speech.put(generation.id)

@@ -217,3 +217,13 @@ def test_a_download_that_always_breaks_at_the_same_place_is_given_up() -> None:
         play.run(read_file(play.core, "/api/x"))
 
     assert len(play.asked) <= 3
+
+
+def test_since_when_the_service_is_away_is_known_until_it_answers() -> None:
+    lost, found = Play(GONE), Play(GONE, GONE, DONE)
+
+    with pytest.raises(Unreachable):
+        lost.run(get(lost.core, "x"))
+    found.run(get(found.core, "x"))
+
+    assert (lost.core.away_since, found.core.away_since) == (1000.0, None)

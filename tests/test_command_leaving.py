@@ -1,0 +1,103 @@
+"""What commands say when the service goes away, and when they leave something behind that goes on without them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from app.comfyui.simulator import Simulator, SimulatorOptions
+from app.commands import presence
+from app.commands.screens import Silent
+from tests.api.standing import standing
+from tests.commands import KEY, Person
+from tests.conftest import MakeSettings
+from tests.process import KillableService, free_port
+from tests.service import Service
+from tests.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CTRL_C: Final = b"\x03"
+LONG: Final = ("-s", "steps=150", "-s", "width=64", "-s", "height=64", "-o", "out")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def comfy() -> AsyncIterator[Simulator]:
+    async with Simulator(SimulatorOptions(step_s=0.02)) as simulator:
+        yield simulator
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, comfy: Simulator
+) -> AsyncIterator[Service]:
+    async with standing(tmp_path_factory, migrated_sqlite, comfy, api_keys=(KEY,)) as service:
+        yield service
+
+
+@pytest.fixture
+def person(api: Service, tmp_path: Path) -> Person:
+    return Person(api, tmp_path)
+
+
+async def ids(person: Person, project: str) -> list[str]:
+    items = (await person.api.http.get("/api/generations", params={"projectId": project})).json()["items"]
+    return [item["id"] for item in items]
+
+
+async def test_a_service_that_was_killed_is_told_and_what_may_go_on_there_is_named(
+    make_settings: MakeSettings, comfy: Simulator, tmp_path: Path
+) -> None:
+    async with KillableService(make_settings(comfyui_urls={"gpu-0": comfy.url}), port=free_port()) as api:
+        person = Person(api, tmp_path)
+        async with person.at_terminal("generate", "x", "--project", "k", *LONG) as terminal:
+            await terminal.until("/150")
+            (started,) = await ids(person, "k")
+            await api.kill()
+            await terminal.until(f"no answer from {api.url}, trying again")
+            terminal.press(CTRL_C)
+            await terminal.until("No answer, so nothing is canceled yet")
+            terminal.press(CTRL_C)
+            code = await terminal.ended()
+
+    assert code == 130
+    assert "Canceling" not in terminal.shown
+    assert f"comfy-relay cancel {started}" in terminal.shown.replace("\r\n", "")
+    assert "Traceback" not in terminal.shown
+
+
+async def test_a_service_that_went_away_and_came_back_is_told_once_each() -> None:
+    said: list[str] = []
+    client: Any = SimpleNamespace(away_s=1.0, url="http://relay")
+    screen = Silent()
+    screen.say = said.append  # type: ignore[method-assign]
+
+    async with presence.watched(client, screen):
+        await asyncio.sleep(0)
+        assert said == []
+        client.away_s = presence.AWAY_S
+        await until(lambda: bool(said))
+        client.away_s = 0.0
+        await until(lambda: len(said) > 1)
+
+    assert said == ["no answer from http://relay, trying again", "http://relay answers again"]
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+async def test_whoever_is_told_to_leave_says_what_goes_on(person: Person, ending: signal.Signals) -> None:
+    async with person.at_terminal("generate", "x", "--project", ending.name, *LONG) as terminal:
+        await terminal.until("/150")
+        terminal.process.send_signal(ending)
+        code = await terminal.ended()
+
+    (started,) = await ids(person, ending.name)
+    assert code == 128 + ending
+    assert f"comfy-relay cancel {started}" in terminal.shown.replace("\r\n", "")
+    assert (await person.run("cancel", started)).code == 0
