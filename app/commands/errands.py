@@ -89,7 +89,7 @@ async def _started(client: AsyncClient, errand: Errand, pressed: Interrupts, goi
     fields = dict(errand.fields)
     first = fields.get("seed")
     while len(started) < errand.count and not pressed.asked.is_set():
-        if isinstance(first, int) and first >= 0:
+        if started and isinstance(first, int) and first >= 0:
             fields["seed"] = (first + len(started)) % SEEDS
         started.append(await client.generate(**fields))
         going.add(started[-1].id)
