@@ -14,6 +14,7 @@ import typer
 
 from app.commands.batching import batch
 from app.commands.errors import ExitCode
+from app.commands.fetching import fetch
 from app.commands.generating import generate
 from app.commands.looking import cancel, list_generations, show, show_backends, show_models
 from app.commands.options import HERE, AsJson, Key, Url
@@ -36,6 +37,7 @@ _SERVING: Final = "Run the service"
 
 main.command(rich_help_panel=_MAKING)(generate)
 main.command(rich_help_panel=_MAKING)(batch)
+main.command(rich_help_panel=_MAKING)(fetch)
 main.command("list", rich_help_panel=_LOOKING)(list_generations)
 main.command(rich_help_panel=_LOOKING)(show)
 main.command(rich_help_panel=_LOOKING)(cancel)

@@ -148,8 +148,10 @@ async def test_a_failure_ends_with_1_and_says_why(person: Person, comfy: Simulat
         (["generate", "x", "-o", f"{__file__}/out"], 2, "cannot be made"),
         (["generate", "x", "--count", "0"], 2, "--count"),
         (["generate", "x", "--nonsense"], 2, "--nonsense"),
-        (["show", "x"], 1, "ID: must be an id"),
-        (["show", "6f1c1f0e-3f0b-4a6e-9d0a-0c8f6f0f7a11"], 1, "Not found"),
+        (["show", "x"], 2, "x: is no id; give one as `list` shows it"),
+        (["show", "6f1c1f0e-3f0b-4a6e-9d0a-0c8f6f0f7a11"], 1, "there is no such generation or batch"),
+        (["fetch", "6f1c1f0e-3f0b-4a6e-9d0a-0c8f6f0f7a11"], 1, "there is no such generation or batch"),
+        (["fetch", "6f1c1f0e"], 1, "there is no such generation or batch among the newest 500"),
         (["list", "--status", "done"], 2, "--status done: is none; choose from pending"),
         (["list", "--after", "tomorrow"], 2, "--after tomorrow: is no time"),
     ],
@@ -181,7 +183,7 @@ async def test_generations_are_listed_shown_and_canceled(person: Person, tmp_pat
     assert [each["id"] for each in json.loads(as_json.out)["items"]] == [record["id"]]
     assert f"seed:        {record['seed']}" in shown.out.splitlines()
     assert (canceled.code, canceled.out.split()) == (1, [record["id"], "succeeded"])
-    assert canceled.err.endswith("there is no such generation\n")
+    assert canceled.err.endswith("there is no such generation or batch\n")
 
 
 async def test_models_and_backends_are_listed(person: Person) -> None:
@@ -195,7 +197,7 @@ async def test_models_and_backends_are_listed(person: Person) -> None:
     assert as_json[1]["items"][0]["name"] == "gpu-0"
 
 
-@pytest.mark.parametrize("words", [["generate", "x"], ["list"], ["cancel", "x"], ["batch", "{file}"]])
+@pytest.mark.parametrize("words", [["generate", "x"], ["list"], ["cancel", "6f1c1f0e"], ["batch", "{file}"]])
 async def test_where_no_service_is_a_command_ends_with_3(person: Person, tmp_path: Path, words: list[str]) -> None:
     file = person.file("b.csv", b"prompt\nx\n")
     url = f"http://127.0.0.1:{free_port()}"

@@ -76,10 +76,12 @@ async def test_a_service_that_was_killed_is_told_and_what_may_go_on_there_is_nam
 async def test_a_service_that_went_away_and_came_back_is_told_once_each() -> None:
     said: list[str] = []
     client: Any = SimpleNamespace(away_s=1.0, url="http://relay")
-    screen = Silent()
-    screen.say = said.append  # type: ignore[method-assign]
 
-    async with presence.watched(client, screen):
+    class Said(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    async with presence.watched(client, Said()):
         await asyncio.sleep(0)
         assert said == []
         client.away_s = presence.AWAY_S

@@ -167,6 +167,8 @@ async def _in_folder(
     if choices.is_detached:
         if not choices.as_json:
             speech.put(state.batch_id or "")
+        if not choices.quiet:
+            speech.remark(f"comfy-relay fetch {state.batch_id} -o {choices.out}")
         return
     _finished(running, state.batch_id, items, choices)
     _judged(running, items, choices, was_interrupted=pressed.asked.is_set())

@@ -52,24 +52,26 @@ async def carried_out(url: str, key: str | None, errand: Errand) -> None:
     async with async_client(url, key) as client, interrupts.heard() as pressed:
         errand = replace(errand, fields=await _completed(client, errand))
         if errand.is_detached:
-            await _started(client, errand, pressed, going)
+            started = await _started(client, errand, pressed, going)
+            if not errand.quiet:
+                speech.remark(f"comfy-relay fetch {' '.join(each.id for each in started)} -o {errand.out}")
             return
         folder, stem = _place(errand)
-        shelf = _shelf(folder)
+        shelf = shelf_in(folder)
         with interrupts.leaving(going), screen:
             async with presence.watched(client, screen):
                 with pressed.starting(screen.say):
                     started = await _started(client, errand, pressed, going)
                 shown, heard = shows(window, errand.pictures), _heard(errand)
                 watching = Watching(client, screen, shelf, going, stem=stem, heard=heard, has_previews=shown)
-                labels = {each.id: _label(each, len(started), number) for number, each in enumerate(started)}
+                labels = {each.id: label(each, len(started), number) for number, each in enumerate(started)}
                 await watching.watch(labels, pressed)
         found = [watching.found[each.id] for each in started]
         for each in found:
-            _tell(each, folder, as_json=errand.as_json)
+            tell(each, folder, as_json=errand.as_json)
         if pressed.asked.is_set():
             raise Interrupted(_ends(found))
-        if failed := [_why(each.generation) for each in found if not each.generation.has_succeeded]:
+        if failed := [why(each.generation) for each in found if not each.generation.has_succeeded]:
             raise Incomplete(*failed)
 
 
@@ -103,7 +105,8 @@ def _heard(errand: Errand) -> Callable[[Event], None]:
     return (lambda event: speech.entry(event.raw)) if errand.tells_events else (lambda _: None)
 
 
-def _tell(ended: Ended, folder: Path, *, as_json: bool) -> None:
+def tell(ended: Ended, folder: Path, *, as_json: bool) -> None:
+    """The paths of its files, or its record with them."""
     paths = [str(folder / each.file) for each in ended.files]
     if as_json:
         speech.entry({**ended.generation.raw, "files": paths})
@@ -119,7 +122,8 @@ def _place(errand: Errand) -> tuple[Path, str | None]:
     return errand.out, None
 
 
-def _shelf(folder: Path) -> Shelf:
+def shelf_in(folder: Path) -> Shelf:
+    """A folder that is made if need be. Raises Misuse."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -127,12 +131,14 @@ def _shelf(folder: Path) -> Shelf:
     return Shelf(folder)
 
 
-def _label(generation: Generation, count: int, number: int) -> str:
+def label(generation: Generation, count: int = 1, number: int = 0) -> str:
+    """What its bar is called."""
     name = generation.prompt or generation.template or "workflow"
     return f"{number + 1}/{count} {name}" if count > 1 else name
 
 
-def _why(generation: Generation) -> str:
+def why(generation: Generation) -> str:
+    """It did not succeed."""
     error = generation.error
     return (
         f"{generation.id}: {generation.status}" if error is None else f"{generation.id}: {error.code}, {error.message}"

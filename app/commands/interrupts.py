@@ -25,16 +25,19 @@ LEAVING: Final = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if
 
 
 class Interrupts:
-    """`asked` is set by the first Ctrl-C, which also calls `notice` as long as nobody waits for it."""
+    """`asked` is set by the first Ctrl-C, which also calls `notice` as long as nobody waits for it; unless there is
+    nothing to be canceled: then it is as the second one.
+    """
 
-    def __init__(self, work: asyncio.Task[Any] | None) -> None:
+    def __init__(self, work: asyncio.Task[Any] | None, *, is_patient: bool = True) -> None:
+        self._is_patient = is_patient
         self.asked = asyncio.Event()
         self.notice: Callable[[], None] | None = None
         self.ended_by: signal.Signals | None = None
         self._work = work
 
     def interrupt(self) -> None:
-        if self.asked.is_set():
+        if self.asked.is_set() or not self._is_patient:
             self.terminate(signal.SIGINT)
         elif self.notice is not None:
             self.notice()
@@ -56,10 +59,10 @@ class Interrupts:
 
 
 @contextlib.asynccontextmanager
-async def heard() -> AsyncIterator[Interrupts]:
+async def heard(*, is_patient: bool = True) -> AsyncIterator[Interrupts]:
     """Until the block ends, Ctrl-C means what it says above. Ends the command with 130, or 128 and its number."""
     loop = asyncio.get_running_loop()
-    interrupts = Interrupts(asyncio.current_task(loop))
+    interrupts = Interrupts(asyncio.current_task(loop), is_patient=is_patient)
     try:
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # As in a script's background.
             loop.add_signal_handler(signal.SIGINT, interrupts.interrupt)

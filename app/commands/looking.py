@@ -12,12 +12,14 @@ import typer
 from app.commands import speech
 from app.commands.bars import duration
 from app.commands.connecting import client, telling
-from app.commands.errors import Incomplete, Misuse
+from app.commands.errors import CommandError, Incomplete, Misuse
+from app.commands.identities import Identities
 from app.commands.options import HERE, AsJson, Key, Template, Url
 from app.commands.printing import printable
 
 if TYPE_CHECKING:
-    from comfy_relay import Backend, Generation
+    from app.commands.identities import Found
+    from comfy_relay import Backend, Batch, Generation
 
 STATUSES: Final = ("pending", "queued", "running", "canceling", "succeeded", "failed", "canceled")
 MAX_LISTED: Final = 10_000
@@ -85,40 +87,46 @@ def list_generations(
 
 
 def show(
-    generation: Annotated[str, typer.Argument(metavar="ID", help="Id of a generation.")],
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="Id of a generation or a batch; its beginning will do.")],
     url: Url = HERE,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one generation: how it stands, what it was asked for, what came of it."""
-    with telling(words=lambda _: "ID"), client(url, key) as relay:
-        found = relay.get(generation)
+    """Show a generation or a batch: how it stands, what it was asked for, what came of it."""
+    from comfy_relay import Generation
+
+    with telling(), client(url, key) as relay:
+        found = Identities(relay).meant(wanted)
     if as_json:
         speech.document(found.raw)
         return
-    facts = [(name, printable(fact)) for name, fact in _facts(found) if fact]
+    told = _facts(found) if isinstance(found, Generation) else _batch_facts(found)
+    facts = [(name, printable(fact)) for name, fact in told if fact]
     for name, fact in facts:
         speech.put(f"{name + ':':12} {fact}")
 
 
 def cancel(
-    generations: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of generations.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Of generations and batches; beginnings will do.")],
     url: Url = HERE,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """End generations, wherever they are; those that have ended stay as they are."""
-    from comfy_relay import Problem
+    """End generations and batches, wherever they are; what has ended stays as it is."""
+    from comfy_relay import Generation
 
-    ended, wrong = [], []
+    ended: list[Found] = []
+    wrong: list[str] = []
     with telling(), client(url, key) as relay:
-        for each in generations:
+        known = Identities(relay)
+        for each in ids:
             try:
-                ended.append(relay.cancel(each))
-            except Problem as problem:
-                if problem.code not in {"not_found", "invalid_request"}:
-                    raise
-                wrong.append(f"{each}: there is no such generation")
+                meant = known.meant(each)
+            except CommandError as error:
+                wrong += error.lines
+            else:
+                is_one = isinstance(meant, Generation)
+                ended.append(relay.cancel(meant.id) if is_one else relay.cancel_batch(meant.id))
         if as_json:
             speech.document({"items": [each.raw for each in ended]})
         else:
@@ -159,6 +167,19 @@ def _facts(found: Generation) -> list[tuple[str, str]]:
         ("took", "" if found.duration_seconds is None else duration(found.duration_seconds)),
         ("error", error),
         *(("file", f"{output.filename} ({_extent(output.raw)})") for output in found.outputs),
+    ]
+
+
+def _batch_facts(found: Batch) -> list[tuple[str, str]]:
+    counts = ", ".join(f"{count} {status}" for status, count in found.counts.items() if count)
+    return [
+        ("id", found.id),
+        ("status", f"{found.status}, {found.percentage:.0f}%"),
+        ("items", f"{found.total} ({counts})" if counts else str(found.total)),
+        ("priority", str(found.priority)),
+        ("project", found.project_id or ""),
+        ("created", _written(found.created_at)),
+        ("completed", _written(found.completed_at) if found.completed_at else ""),
     ]
 
 

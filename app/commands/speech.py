@@ -29,6 +29,12 @@ def entry(found: Any) -> None:
     put(msgspec.json.encode(found).decode())
 
 
+def remark(text: str) -> None:
+    """What a person may want to know, and no program."""
+    sys.stderr.write(f"{printable(text)}\n")
+    sys.stderr.flush()
+
+
 def complain(*lines: str) -> None:
     """An error: what is wrong and what helps, and below it the places."""
     first, *rest = lines

@@ -56,14 +56,13 @@ class Watching:
         self._going = going
         self.found: dict[str, Ended] = {}
 
-    async def watch(self, labels: Mapping[str, str], interrupts: Interrupts) -> None:
-        """Follow generations, by id, to their ends; the first Ctrl-C has them canceled. Raises RelayError."""
+    async def watch(self, labels: Mapping[str, str], interrupts: Interrupts | None = None) -> None:
+        """Follow generations, by id, to their ends; the first of `interrupts` has them canceled. Raises RelayError."""
         self._bars = {generation_id: Bar(label=label, phase="sent") for generation_id, label in labels.items()}
         async with asyncio.TaskGroup() as group:
-            beside = [
-                group.create_task(self._redraw(), name="redraw"),
-                group.create_task(self._cancel(interrupts), name="cancel"),
-            ]
+            beside = [group.create_task(self._redraw(), name="redraw")]
+            if interrupts is not None:
+                beside.append(group.create_task(self._cancel(interrupts), name="cancel"))
             following = [group.create_task(self._follow(each), name="follow") for each in labels]
             await asyncio.gather(*following)
             for task in beside:
