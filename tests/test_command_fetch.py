@@ -85,6 +85,25 @@ async def test_the_beginning_of_an_id_will_do_where_no_other_one_has_it(person: 
     assert (nothing.code, nothing.out) == (1, "")
 
 
+@pytest.mark.parametrize("columns", [80, 60])
+async def test_a_list_at_a_terminal_has_room_for_prompts(person: Person, tmp_path: Path, columns: int) -> None:
+    made = await person.run("generate", f"{columns} sails", *TINY, "--json", "-t", "txt2img", "-o", str(tmp_path))
+    record = json.loads(made.out)
+
+    async with person.at_terminal("list", "--text", f"{columns} sails", columns=columns) as terminal:
+        code = await terminal.ended()
+    piped = await person.run("list", "--text", f"{columns} sails")
+
+    head, row = terminal.shown.splitlines()
+    month_day = record["createdAt"][5:7]
+    assert code == 0
+    assert head.split()[:3] == ["ID", "STATUS", "CREATED"]
+    assert row.startswith(f"{record['id'][:8]}  succeeded  {month_day}-")
+    assert row.endswith(f"  {columns} sails")
+    assert len(row) < columns
+    assert piped.out.splitlines()[1].startswith(record["id"])
+
+
 async def test_a_failure_is_told_by_what_fetches_it(person: Person, comfy: Simulator, tmp_path: Path) -> None:
     comfy.faults.out_of_memory = True
     try:

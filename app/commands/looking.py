@@ -13,9 +13,9 @@ from app.commands import speech
 from app.commands.bars import duration
 from app.commands.connecting import client, telling
 from app.commands.errors import CommandError, Incomplete, Misuse
-from app.commands.identities import Identities
+from app.commands.identities import SHORT_CHARS, Identities
 from app.commands.options import HERE, AsJson, Key, Template, Url
-from app.commands.printing import printable
+from app.commands.printing import printable, shortened
 
 if TYPE_CHECKING:
     from app.commands.identities import Found
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 STATUSES: Final = ("pending", "queued", "running", "canceling", "succeeded", "failed", "canceled")
 MAX_LISTED: Final = 10_000
+TEMPLATE_COLUMNS: Final = 12
+COLUMNS_WITH_TEMPLATES: Final = 72
+"""A narrower terminal has no room for them beside prompts."""
 
 
 def show_models(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
@@ -82,8 +85,13 @@ def list_generations(
     if as_json:
         speech.document({"items": [each.raw for each in generations]})
         return
-    head = ("ID", "STATUS", "CREATED", "TOOK", "TEMPLATE", "PROMPT")
-    speech.table([_row(each) for each in generations], head, columns=_columns())
+    columns = _columns()
+    lines = [("ID", "STATUS", "CREATED", "TOOK", "TEMPLATE", "PROMPT"), *(_row(each) for each in generations)]
+    if columns is not None:
+        lines = [lines[0], *(_short(each, line) for each, line in zip(generations, lines[1:], strict=True))]
+        if columns < COLUMNS_WITH_TEMPLATES:
+            lines = [(*line[:4], line[5]) for line in lines]
+    speech.table(lines[1:], lines[0], columns=columns)
 
 
 def show(
@@ -141,6 +149,13 @@ def _backend(each: Backend) -> tuple[str, ...]:
     free = "-" if each.vram_free_bytes is None else f"{each.vram_free_bytes / 1024**3:.1f} GB"
     load = ("-" if count is None else str(count) for count in (each.running, each.queued))
     return (each.name, state, each.version or "-", *load, free, each.last_error or each.device or "-")
+
+
+def _short(each: Generation, row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row as a terminal has room for: what is left of it is for the prompt."""
+    created = "-" if each.created_at is None else each.created_at.astimezone().strftime("%m-%d %H:%M")
+    template = shortened(printable(row[4]), TEMPLATE_COLUMNS)
+    return (each.id[:SHORT_CHARS], row[1], created, row[3], template, row[5])
 
 
 def _row(each: Generation) -> tuple[str, ...]:
