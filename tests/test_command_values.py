@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -10,6 +10,11 @@ from app.commands.batch_files import BatchFile, Kind, Row, kind_of, read
 from app.commands.batch_plan import Axis, Item, Plan, checked, items_of, typed
 from app.commands.errors import Misuse
 from app.commands.values import assigned, listed, meant
+
+BOMB: Final = b"a0: &a0 [x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (level, level, b", ".join([b"*a%d" % (level - 1)] * 10)) for level in range(1, 11)
+)
+"""Half a kilobyte that stands for ten billion values."""
 
 
 @pytest.mark.parametrize(
@@ -132,6 +137,8 @@ def test_a_yaml_file_may_say_all_that_a_batch_has() -> None:
         (Kind.YAML, b"- prompt: [a\n- b", "file line 3: is no YAML"),
         (Kind.YAML, b"- !!python/object:os.system {}\n", "file line 1: is no YAML"),
         (Kind.YAML, b"prompt", "file: must be a list of items"),
+        (Kind.YAML, BOMB, "file: its aliases make more than 2000000 values of it"),
+        (Kind.YAML, b"- &a {prompt: *a}\n", "file line 1: holds itself"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_by_its_line(kind: Kind, content: bytes, says: str) -> None:
