@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from app.commands.asking import references
 from app.commands.batch_files import BatchFile, Kind, Row, kind_of, read
 from app.commands.batch_plan import Axis, Item, Plan, checked, items_of, typed
 from app.commands.errors import Misuse
@@ -155,6 +157,20 @@ def test_the_kind_of_a_file_is_told_by_its_name_or_given() -> None:
         kind_of("standard input")
     with pytest.raises(Misuse, match="--format xls"):
         kind_of("a.csv", "xls")
+
+
+def test_a_file_may_be_for_an_input_of_a_workflow(tmp_path: Path) -> None:
+    file = tmp_path / "a=b.png"
+    file.touch()
+
+    found = references([f"12:3.start_image={file}", f"start-image={file}", str(file), "https://x.test/?1.image=a"])
+
+    assert found == [
+        {"source": file, "parameter": "12:3.start_image"},
+        {"source": file, "parameter": "startImage"},
+        file,
+        "https://x.test/?1.image=a",
+    ]
 
 
 def plan(*fields: dict[str, Any], axes: list[Axis] | None = None, runs: int = 1, **base: Any) -> Plan:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TEMPLATE: Final = "txt2img"
 
-_NAMED: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
+_NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.:-]*)=(.+)", re.DOTALL)
+"""A parameter of a template, or an input of a workflow as `12.image`."""
 
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
@@ -123,7 +124,7 @@ def _reference(text: str) -> Any:
         if not is_there(Path(source)):
             raise Misuse(f"--reference {text}: there is no such file; give a file, a URL or the id of an upload")
         found = Path(source)
-    return {"source": found, "parameter": camel(named[1])} if named else found
+    return {"source": found, "parameter": named[1] if "." in named[1] else camel(named[1])} if named else found
 
 
 def _is_id(text: str) -> bool:
