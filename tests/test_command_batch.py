@@ -232,6 +232,22 @@ async def test_what_is_wrong_is_told_by_its_line_before_anything_is_made(
     assert "Traceback" not in ran.err
 
 
+async def test_more_items_than_a_batch_takes_are_told_before_and_when_it_is_made(
+    person: Person, tmp_path: Path
+) -> None:
+    words = ("batch", person.file("b.csv", b"prompt\na\n"), "-o", str(tmp_path / "out"), "--runs")
+
+    tried = await person.run(*words, "10001", "--dry-run")
+    never = await person.run(*words, "100001", "--dry-run")
+    ran = await person.run(*words, "10001")
+
+    assert (tried.code, never.code) == (0, 2)
+    said = "b.csv: makes 10001 items, and a batch takes 10000"
+    assert tried.err == f"{said}, unless the service is set otherwise; split it up\n"
+    assert "takes 100000; split it up" in never.err
+    assert f"{said}; split it up" in ran.err
+
+
 async def test_a_mistake_may_be_corrected_in_the_same_folder(person: Person, tmp_path: Path) -> None:
     file, out = person.file("b.csv", ROWS), str(tmp_path / "out")
 
