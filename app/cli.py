@@ -116,7 +116,7 @@ def doctor(
     from app.commands.connecting import telling
     from app.commands.doctor import remote_findings, tell, unreachable
 
-    with telling():
+    with telling(key):
         found = None if local else remote_findings(url, key)
         if found is None:
             is_elsewhere = not local and url != HERE

@@ -209,10 +209,12 @@ async def test_where_no_service_is_a_command_ends_with_3(person: Person, tmp_pat
 
 
 async def test_without_the_right_key_a_command_ends_with_1(person: Person) -> None:
-    ran = await person.run("generate", "x", COMFY_RELAY_KEY="another")
+    none = await person.run("generate", "x", COMFY_RELAY_KEY="")
+    wrong = await person.run("generate", "x", COMFY_RELAY_KEY="another")
 
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "An API key is required; give one with --key or COMFY_RELAY_KEY\n"
+    assert (none.code, none.out, wrong.code, wrong.out) == (1, "", 1, "")
+    assert none.err == "An API key is required; give one with --key or COMFY_RELAY_KEY\n"
+    assert wrong.err == "The key is not accepted; give another one with --key or COMFY_RELAY_KEY\n"
 
 
 async def test_the_shell_completes_names_of_templates_and_is_silent_without_a_service(person: Person) -> None:
@@ -244,7 +246,7 @@ async def test_the_doctor_says_what_helps_when_something_is_broken(person: Perso
     nobody = await person.run("doctor", "--url", f"127.0.0.1:{free_port()}")
 
     assert (wrong_key.code, nobody.code) == (1, 1)
-    assert "-> give one with --key or COMFY_RELAY_KEY" in wrong_key.out
+    assert "-> give another with --key or COMFY_RELAY_KEY" in wrong_key.out
     assert nobody.out.splitlines()[0].startswith("BROKEN  relay  no service answers at http://127.0.0.1:")
 
 

@@ -212,7 +212,8 @@ async def test_without_the_right_key_the_person_is_told_where_to_put_it(person: 
     ran = await person.templates("list", COMFY_RELAY_KEY=key)
 
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "An API key is required; give one with --key or COMFY_RELAY_KEY\n"
+    said = "The key is not accepted; give another one" if key else "An API key is required; give one"
+    assert ran.err == f"{said} with --key or COMFY_RELAY_KEY\n"
 
 
 async def test_an_address_that_is_none_is_told_as_wrong_usage(person: Person) -> None:

@@ -127,7 +127,7 @@ async def carried_out(url: str, key: str | None, order: Order, choices: Choices)
         _check_manifest(choices.out / MANIFEST)
         with batch_state.opened(choices.out, new, starts_anew=choices.starts_anew) as state:
             _check_same(state, new, choices.out)
-            with telling(words=_words(items, order.file.name)):
+            with telling(key, words=_words(items, order.file.name)):
                 await _in_folder(client, plan, items, state, choices, pressed)
 
 

@@ -40,7 +40,7 @@ def fetch(
     from app.commands import interrupts
     from app.commands.identities import Identities
 
-    with telling():
+    with telling(key):
         with client(url, key) as relay:
             known = Identities(relay)
             found = {each.id: each for each in map(known.meant, ids)}

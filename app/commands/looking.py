@@ -30,7 +30,7 @@ COLUMNS_WITH_TEMPLATES: Final = 72
 
 def show_models(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """List the models, samplers and schedulers that the ComfyUI servers really have."""
-    with telling(), client(url, key) as relay:
+    with telling(key), client(url, key) as relay:
         found = relay.models().raw
     if as_json:
         speech.document(found)
@@ -41,7 +41,7 @@ def show_models(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> No
 
 def show_backends(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """List the ComfyUI servers: whether they work, what they are, how much they have to do."""
-    with telling(), client(url, key) as relay:
+    with telling(key), client(url, key) as relay:
         found = relay.backends()
     if as_json:
         speech.document({"items": [each.raw for each in found]})
@@ -68,7 +68,7 @@ def list_generations(
     as_json: AsJson = False,
 ) -> None:
     """List generations, newest first."""
-    with telling(words=_option), client(url, key) as relay:
+    with telling(key, words=_option), client(url, key) as relay:
         if unknown := [each for each in status or () if each not in STATUSES]:
             raise Misuse(f"--status {unknown[0]}: is none; choose from {', '.join(STATUSES)}")
         found = relay.list(
@@ -103,7 +103,7 @@ def show(
     """Show a generation or a batch: how it stands, what it was asked for, what came of it."""
     from comfy_relay import Generation
 
-    with telling(), client(url, key) as relay:
+    with telling(key), client(url, key) as relay:
         found = Identities(relay).meant(wanted)
     if as_json:
         speech.document(found.raw)
@@ -125,7 +125,7 @@ def cancel(
 
     ended: list[Found] = []
     wrong: list[str] = []
-    with telling(), client(url, key) as relay:
+    with telling(key), client(url, key) as relay:
         known = Identities(relay)
         for each in ids:
             try:
