@@ -199,10 +199,10 @@ async def test_a_dry_run_counts_and_shows_and_makes_nothing(person: Person, comf
 @pytest.mark.parametrize(
     ("name", "content", "words", "code", "says"),
     [
-        ("b.csv", b"prompt,stesp\na,1\nb,x\n", (), 1, ["b.csv line 2, stesp: is no parameter", "b.csv line 3, stesp"]),
-        ("b.csv", b"prompt,steps\na,1\nb,0\n", (), 1, ["b.csv line 3, steps: must be a whole number"]),
-        ("b.csv", b"prompt\na\n", ("--matrix", "cfg=4,999"), 1, ["--matrix cfg: must be a number"]),
-        ("b.csv", b"prompt\na\n", ("-s", "cfg=999"), 1, ["--set cfg, or base: must be a number"]),
+        ("b.csv", b"prompt,stesp\na,1\nb,x\n", (), 2, ["b.csv line 2, stesp: is no parameter", "b.csv line 3, stesp"]),
+        ("b.csv", b"prompt,steps\na,1\nb,0\n", (), 2, ["b.csv line 3, steps: must be a whole number"]),
+        ("b.csv", b"prompt\na\n", ("--matrix", "cfg=4,999"), 2, ["--matrix cfg: must be a number"]),
+        ("b.csv", b"prompt\na\n", ("-s", "cfg=999"), 2, ["--set cfg, or base: must be a number"]),
         ("b.csv", b"prompt,cfg\na,4\n", ("--matrix", "cfg=4"), 2, ["b.csv line 2, cfg: varies by --matrix cfg"]),
         ("b.csv", b"prompt\na\n", ("--matrix", "cfg"), 2, ["--matrix cfg: write NAME=VALUE"]),
         (
@@ -213,11 +213,12 @@ async def test_a_dry_run_counts_and_shows_and_makes_nothing(person: Person, comf
             ["cfg varies by --matrix cfg already"],
         ),
         ("b.csv", b"prompt\na\n", ("--matrix", "template=a,b"), 2, ["--matrix template: template cannot be varied"]),
-        ("b.yaml", b"- prompt: a\n- prompt: b\n  steps: 0\n", (), 1, ["b.yaml line 2, steps: must be"]),
+        ("b.yaml", b"- prompt: a\n- prompt: b\n  steps: 0\n", (), 2, ["b.yaml line 2, steps: must be"]),
         ("b.yaml", b"base: {}\nzip: [{a: [1], b: [1, 2]}]\n", (), 2, ["b.yaml, zip/0: the lists go together"]),
         ("b.yaml", b"base: {prompt: a}\nruns: 0\n", (), 2, ["b.yaml, runs: must be a whole number"]),
+        ("b.csv", b"prompt,template,image\na,img2img,b.csv\n", (), 2, ["b.csv: The file's content is of no type"]),
         ("b.txt", b"a", (), 2, ["b.txt: is called like no file of a batch"]),
-        ("b.csv", b"prompt\na\n", ("-t", "nothing"), 1, ["There is no template 'nothing'"]),
+        ("b.csv", b"prompt\na\n", ("-t", "nothing"), 2, ["There is no template 'nothing'"]),
     ],
 )
 async def test_what_is_wrong_is_told_by_its_line_before_anything_is_made(
@@ -254,7 +255,7 @@ async def test_a_mistake_may_be_corrected_in_the_same_folder(person: Person, tmp
     wrong = await person.run("batch", file, "-s", "cfg=999", "-o", out)
     right = await person.run("batch", file, "-s", "cfg=9", "-o", out)
 
-    assert (wrong.code, right.code) == (1, 0)
+    assert (wrong.code, right.code) == (2, 0)
 
 
 async def test_a_file_of_yaml_with_axes_pictures_and_a_pipe(person: Person, tmp_path: Path) -> None:

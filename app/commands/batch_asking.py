@@ -71,7 +71,7 @@ async def _schemas(
     """Those of every template that is named, asked for once each."""
     named = {} if "workflow" in base else {default: None}
     named |= {str(row.fields["template"]): None for row in rows or () if "template" in row.fields}
-    return {name: {} if client is None else asking.schemas(await client.template(name)) for name in named}
+    return {name: {} if client is None else await asking.schemas_of(client, name) for name in named}
 
 
 async def _axes(order: Order, known: Schemas, sender: _Sender) -> list[Axis]:
@@ -155,7 +155,7 @@ class _Sender:
         if self._client is None or not asking.is_there(path):
             return str(value)
         if path not in self._ids:
-            self._ids[path] = (await self._client.upload(path)).id
+            self._ids[path] = await asking.sent(self._client, path, str(path))
         return self._ids[path]
 
 

@@ -117,6 +117,7 @@ def _told(
             detail = "" if error.errors else error.detail
             said = f"{error.title}; {remedy}" if remedy else ": ".join(filter(None, (error.title, detail)))
             places = dict.fromkeys(f"{words(place.pointer)}: {place.message}" for place in error.errors)
-            return [said, *_first_of(list(places))], ExitCode.FAILED
+            code = ExitCode.MISUSE if error.code == "invalid_request" else ExitCode.FAILED
+            return [said, *_first_of(list(places))], code
         case _:
             return [str(error)], ExitCode.FAILED

@@ -14,6 +14,7 @@ from app.commands.interrupts import Interrupts
 from app.commands.saving import Shelf
 from app.commands.screens import screen_of
 from app.commands.terminal import shows
+from app.commands.values import camel
 from app.commands.watching import Ended, Watching
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ async def carried_out(url: str, key: str | None, errand: Errand) -> None:
     screen = screen_of(window, quiet=errand.quiet, pictures=errand.pictures)
     going: set[str] = set()
     async with async_client(url, key) as client, interrupts.heard() as pressed:
-        errand = replace(errand, fields=await _completed(client, errand))
+        errand = replace(errand, fields=await _sent(client, await _completed(client, errand)))
         if errand.is_detached:
             started = await _started(client, errand, pressed, going)
             if not errand.quiet:
@@ -82,8 +83,25 @@ async def _completed(client: AsyncClient, errand: Errand) -> dict[str, Any]:
         return fields
     known: Any = {}
     if "workflow" not in fields:
-        known = asking.schemas(await client.template(fields.get("template", asking.DEFAULT_TEMPLATE)))
+        known = await asking.schemas_of(client, fields.get("template", asking.DEFAULT_TEMPLATE))
     return fields | asking.assignments("--set", errand.assignments, known)
+
+
+async def _sent(client: AsyncClient, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with ids of uploads in the place of files, so that it is told which one the service does not take."""
+    found = dict(fields)
+    for name, value in fields.items():
+        if isinstance(value, Path):
+            found[name] = await asking.sent(client, value, f"--set {name}={value}")
+    if references := fields.get("references"):
+        found["references"] = [await _reference(client, each) for each in references]
+    return found
+
+
+async def _reference(client: AsyncClient, given: Any) -> Any:
+    if isinstance(given, dict):
+        return {**given, "source": await _reference(client, given["source"])}
+    return await asking.sent(client, given, f"--reference {given}") if isinstance(given, Path) else given
 
 
 async def _started(client: AsyncClient, errand: Errand, pressed: Interrupts, going: set[str]) -> list[Generation]:
@@ -158,4 +176,4 @@ def words(pointer: str) -> str:
         name = rest[0]
     if name == "prompt" or not name:
         return name or pointer or "request"
-    return _OPTIONS.get(name) or (f"--{name}" if name in _BY_OPTION else f"--set {name}")
+    return _OPTIONS.get(camel(name)) or (f"--{name}" if name in _BY_OPTION else f"--set {name}")

@@ -118,15 +118,15 @@ def _read(file: Path) -> dict[str, Any]:
         found = json.loads(raw(file).decode("utf-8-sig"), parse_constant=lambda _: None)
     except OSError as error:
         typer.echo(f"{file} cannot be read: {error.strerror}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(2) from error
     except (ValueError, RecursionError) as error:
         typer.echo(f"{file} is no JSON file; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(2) from error
     if not isinstance(found, dict):
         typer.echo(
             "file: must be a JSON object; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True
         )
-        raise typer.Exit(1)
+        raise typer.Exit(2)
     return found
 
 
