@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from app.commands.batching import batch
-from app.commands.errors import ExitCode
+from app.commands.errors import CommandError, ExitCode
 from app.commands.fetching import fetch
 from app.commands.generating import generate
 from app.commands.looking import cancel, list_generations, show, show_backends, show_models
@@ -175,10 +175,15 @@ def _settings(**given: Any) -> Settings:
 
 def run() -> None:
     """`comfy-relay`: Ctrl-C before a command has begun is no more of a failure than after it."""
+    from app.commands.speech import complain
+
     try:
         main()
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    except CommandError as error:  # While something was printed.
+        complain(*error.lines)
+        sys.exit(error.code)
 
 
 if __name__ == "__main__":

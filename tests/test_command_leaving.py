@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.commands import presence
 from app.commands.screens import Silent
 from tests.api.standing import standing
-from tests.commands import KEY, Person
+from tests.commands import KEY, ROOT, Person
 from tests.conftest import MakeSettings
 from tests.process import KillableService, free_port
 from tests.service import Service
@@ -103,3 +105,37 @@ async def test_whoever_is_told_to_leave_says_what_goes_on(person: Person, ending
     assert code == 128 + ending
     assert f"comfy-relay cancel {started}" in terminal.shown.replace("\r\n", "")
     assert (await person.run("cancel", started)).code == 0
+
+
+async def shell(person: Person, script: str) -> tuple[int, str]:
+    """The exit code of a script of bash, in which $RELAY is `comfy-relay`, and what it said on stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f"set -o pipefail; {script}"),
+        cwd=ROOT,
+        env=os.environ | person.environment | {"RELAY": f"{sys.executable} -m app.cli"},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+async def test_a_batch_goes_on_when_nobody_reads_its_files_any_more(person: Person, tmp_path: Path) -> None:
+    rows = "prompt,seed\n" + "".join(f"boat {n},{n}\n" for n in range(6))
+    file, out = person.file("b.csv", rows.encode()), tmp_path / "out"
+    words = f"batch {file} -s steps=4 -s width=64 -s height=64 --project h -o {out}"
+
+    code, said = await shell(person, f"$RELAY {words} --quiet | head -1")
+    again = await person.run(*words.split())
+
+    statuses = {item["status"] for item in (await person.api.http.get("/api/generations?projectId=h")).json()["items"]}
+    assert (code, said) == (141, "")
+    assert (again.code, len(again.out.splitlines())) == (0, 6)
+    assert statuses == {"succeeded"}
+
+
+async def test_a_full_disk_behind_stdout_is_told_without_a_traceback(person: Person) -> None:
+    code, said = await shell(person, "$RELAY list > /dev/full")
+
+    assert (code, said) == (1, "standard output: cannot be written (No space left on device)\n")

@@ -62,8 +62,6 @@ def telling(
         yield
     except KeyboardInterrupt as interrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from interrupt
-    except BrokenPipeError:
-        raise
     except BaseExceptionGroup as group:
         with telling(key, remedies, words):
             raise _innermost(group) from group

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import typer
 
-from app.commands.errors import ExitCode
+from app.commands.errors import ExitCode, Unread
 from app.commands.speech import complain
 
 T = TypeVar("T")
@@ -98,8 +98,8 @@ def leaving(going: Collection[str], remark: str = "") -> Iterator[None]:
 
 def _is_unread(error: BaseException) -> bool:
     """Nobody reads any more what is printed, and that was meant."""
-    several = isinstance(error, BaseExceptionGroup) and error.subgroup(BrokenPipeError) is not None
-    return several or isinstance(error, BrokenPipeError)
+    several = isinstance(error, BaseExceptionGroup) and error.subgroup(Unread) is not None
+    return several or isinstance(error, Unread)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
