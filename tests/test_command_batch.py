@@ -204,6 +204,7 @@ async def test_a_dry_run_counts_and_shows_and_makes_nothing(person: Person, comf
         ("b.csv", b"prompt\na\n", ("--matrix", "cfg=4,999"), 2, ["--matrix cfg: must be a number"]),
         ("b.csv", b"prompt\na\n", ("-s", "cfg=999"), 2, ["--set cfg, or base: must be a number"]),
         ("b.csv", b"prompt,cfg\na,4\n", ("--matrix", "cfg=4"), 2, ["b.csv line 2, cfg: varies by --matrix cfg"]),
+        ("b.csv", b"prompt,cfg\na,4\n", ("--set", "cfg=4"), 2, ["b.csv line 2, cfg: is set by --set cfg, too"]),
         ("b.csv", b"prompt\na\n", ("--matrix", "cfg"), 2, ["--matrix cfg: write NAME=VALUE"]),
         (
             "b.csv",

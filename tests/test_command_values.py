@@ -240,6 +240,16 @@ def test_rows_that_contradict_each_other_or_the_axes_are_told() -> None:
     )
 
 
+def test_what_is_set_for_all_and_given_by_rows_or_axes_too_is_told() -> None:
+    with pytest.raises(Misuse) as refused:
+        checked(plan({"steps": 4}, {"prompt": "a"}, axes=[axis("cfg", 4)]), {"steps", "cfg", "sampler"})
+
+    assert refused.value.lines == (
+        "--matrix cfg: is set by --set cfg, too; give one of them",
+        "f.csv line 2, steps: is set by --set steps, too; give one of them",
+    )
+
+
 def test_cells_become_values_by_the_template_of_their_row() -> None:
     cells = [
         Row(2, {"prompt": "7", "steps": "7", "priority": "5"}, True),

@@ -44,7 +44,8 @@ async def planned(client: AsyncClient | None, order: Order, *, sends_files: bool
     default = str(base.get("template", asking.DEFAULT_TEMPLATE))
     known = await _schemas(client, base, rows, default)
     shared = {} if "workflow" in base else known[default]
-    base |= asking.assignments("--set", order.assignments, shared)
+    own = asking.assignments("--set", order.assignments, shared)
+    base |= own
     if rows is not None:
         rows = typed(rows, known, default)
     sender = _Sender(client if sends_files else None, order.folder)
@@ -61,7 +62,7 @@ async def planned(client: AsyncClient | None, order: Order, *, sends_files: bool
         runs=order.runs or _runs(order.file),
         whole=_whole(order.file, base),
     )
-    checked(plan)
+    checked(plan, own.keys())
     return plan
 
 
