@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from app.commands.batching import batch
-from app.commands.errors import ExitCode
+from app.commands.errors import CommandError, ExitCode
+from app.commands.fetching import fetch
 from app.commands.generating import generate
 from app.commands.looking import cancel, list_generations, show, show_backends, show_models
 from app.commands.options import HERE, AsJson, Key, Url
@@ -36,6 +37,7 @@ _SERVING: Final = "Run the service"
 
 main.command(rich_help_panel=_MAKING)(generate)
 main.command(rich_help_panel=_MAKING)(batch)
+main.command(rich_help_panel=_MAKING)(fetch)
 main.command("list", rich_help_panel=_LOOKING)(list_generations)
 main.command(rich_help_panel=_LOOKING)(show)
 main.command(rich_help_panel=_LOOKING)(cancel)
@@ -114,7 +116,7 @@ def doctor(
     from app.commands.connecting import telling
     from app.commands.doctor import remote_findings, tell, unreachable
 
-    with telling():
+    with telling(key):
         found = None if local else remote_findings(url, key)
         if found is None:
             is_elsewhere = not local and url != HERE
@@ -173,10 +175,15 @@ def _settings(**given: Any) -> Settings:
 
 def run() -> None:
     """`comfy-relay`: Ctrl-C before a command has begun is no more of a failure than after it."""
+    from app.commands.speech import complain
+
     try:
         main()
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    except CommandError as error:  # While something was printed.
+        complain(*error.lines)
+        sys.exit(error.code)
 
 
 if __name__ == "__main__":

@@ -107,6 +107,12 @@ class _Both:
         """Where the service is."""
         return self._core.base
 
+    @property
+    def away_s(self) -> float:
+        """For how many seconds the service has been looked for again; 0.0 while it answers."""
+        since = self._core.away_since
+        return 0.0 if since is None else self._core.clock() - since
+
     def url_of(self, what: downloading.Fetchable) -> str:
         """The whole address of a file, to be opened elsewhere; with keys in use it works without one for a while."""
         return downloading.url_of(self._core, what)

@@ -42,7 +42,10 @@ Query = Mapping[str, object]
 
 @dataclass(slots=True)
 class Core:
-    """What all operations of one client share. `clock` is in seconds; `jitter` gives 0..1; `new_key` a fresh key."""
+    """What all operations of one client share. `clock` is in seconds; `jitter` gives 0..1; `new_key` a fresh key.
+
+    `away_since` is since when the service does not answer; None while it does, or was not asked yet.
+    """
 
     base: str
     timeout_s: float
@@ -51,6 +54,11 @@ class Core:
     jitter: Callable[[], float]
     new_key: Callable[[], str]
     has_answered: bool = field(default=False)
+    away_since: float | None = field(default=None)
+
+    def heard_from(self) -> None:
+        """The service is there."""
+        self.has_answered, self.away_since = True, None
 
     def url(self, *parts: str) -> str:
         """The address of a route, given in its parts, which may hold any character."""
@@ -96,13 +104,16 @@ class Patience:
 
     def pause(self, cause: RelayError, asked_s: float = 0.0, limit_s: float | None = None) -> Steps[None]:
         """Wait a moment, `asked_s` at least; raise `cause` if that is longer than there is patience."""
-        self._since = self._core.clock() if self._since is None else self._since
+        now = self._core.clock()
+        self._since = now if self._since is None else self._since
+        if isinstance(cause, Unreachable) and self._core.away_since is None:
+            self._core.away_since = now
         limit = self._since + (self._core.retry_for_s if limit_s is None else limit_s)
         if self._until is not None:
             limit = min(limit, self._until)
         # A half is kept, so that a pause is one; the other is for many clients not to come back together.
         seconds = max(asked_s, self._pause_s * (0.5 + self._core.jitter() / 2))
-        if self._core.clock() + seconds > limit:
+        if now + seconds > limit:
             raise cause
         self._pause_s = min(self._pause_s * 2, MAX_PAUSE_S)
         yield Pause(seconds)
@@ -146,7 +157,7 @@ def answered(
             yield from patience.after_loss(lost)
             continue
         if answer.status in accepted or 200 <= answer.status < 300:
-            core.has_answered = True
+            core.heard_from()
             return answer
         yield from not_now(core, patience, answer, answer.content, is_repeatable=is_repeatable)
 
@@ -157,7 +168,7 @@ def begun(core: Core, request: Request, patience: Patience, accepted: Collection
         try:
             head = yield from opened(request)
             if head.status in accepted or 200 <= head.status < 300:
-                core.has_answered = True
+                core.heard_from()
                 return head
             content = yield from read_all()
         except Lost as lost:
@@ -170,7 +181,7 @@ def not_now(core: Core, patience: Patience, head: Head, content: bytes, *, is_re
     """Pause, if the refusal is one that passes; raise it otherwise."""
     refusal = refusal_of(core, head, content)
     if isinstance(refusal, Problem):
-        core.has_answered = True
+        core.heard_from()
         passes = head.status == 429 or (is_repeatable and (head.status == 503 or refusal.code in _BUSY))
     else:
         passes = is_repeatable and head.status in _GATEWAY | {429, 503}

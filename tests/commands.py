@@ -113,10 +113,10 @@ class Person:
         return Ran(result.exit_code, result.stdout, result.stderr)
 
     @contextlib.asynccontextmanager
-    async def at_terminal(self, *words: str, **environment: str) -> AsyncIterator[Terminal]:
-        """`comfy-relay` as a process at a terminal of 80 columns and 24 rows; killed with the block."""
+    async def at_terminal(self, *words: str, columns: int = 80, **environment: str) -> AsyncIterator[Terminal]:
+        """`comfy-relay` as a process at a terminal of 24 rows; killed with the block."""
         terminal, other_end = pty.openpty()
-        fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         env = os.environ | self.environment | {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)} | environment
         for name in ("COLUMNS", "NO_COLOR", "TMUX"):
             env.pop(name, None)

@@ -128,12 +128,21 @@ async def test_a_failure_ends_with_1_and_says_why(person: Person, comfy: Simulat
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["generate"], 1, "prompt: is missing"),
-        (["generate", "x", "-s", "stesp=3"], 1, "--set stesp: is no parameter of template 'txt2img'; did you mean"),
-        (["generate", "x", "-s", "steps=many"], 1, "--set steps: must be a whole number"),
-        (["generate", "x", "--seed", "-7"], 1, "--seed: must be"),
-        (["generate", "x", "-t", "nothing"], 1, "--template: "),
-        (["generate", "x", "-t", "nothing", "-s", "steps=1"], 1, "There is no template 'nothing'"),
+        (["generate"], 2, "prompt: is missing"),
+        (["generate", "x", "-s", "stesp=3"], 2, "--set stesp: is no parameter of template 'txt2img'; did you mean"),
+        (
+            ["generate", "x", "-s", "steps=many"],
+            2,
+            "--set steps: must be a whole number from 1 up to 150, not the text 'many'; write a number",
+        ),
+        (["generate", "x", "--deadline", "-1"], 2, "--deadline: must be"),
+        (["generate", "x", "-t", "img2img", "--reference", __file__], 2, f"--reference {__file__}: The file's content"),
+        (["generate", "x", "-t", "img2img", "-s", f"image={__file__}"], 2, f"--set image={__file__}: The file's con"),
+        (["generate", "x", "--seed", "-7"], 2, "--seed: must be"),
+        (["generate", "x", "--seed", str(2**64)], 2, "--seed: must be"),
+        (["generate", "x", "--seed", str(2**64), "-n", "2"], 2, "--seed: must be"),
+        (["generate", "x", "-t", "nothing"], 2, "--template: "),
+        (["generate", "x", "-t", "nothing", "-s", "steps=1"], 2, "There is no template 'nothing'"),
         (["generate", "x", "-s", "steps"], 2, "--set steps: write NAME=VALUE"),
         (["generate", "x", "--metadata", "["], 2, "--metadata: is no JSON"),
         (["generate", "x", "--metadata", "[]"], 2, "--metadata: must be a JSON object"),
@@ -146,8 +155,10 @@ async def test_a_failure_ends_with_1_and_says_why(person: Person, comfy: Simulat
         (["generate", "x", "-o", f"{__file__}/out"], 2, "cannot be made"),
         (["generate", "x", "--count", "0"], 2, "--count"),
         (["generate", "x", "--nonsense"], 2, "--nonsense"),
-        (["show", "x"], 1, "ID: must be an id"),
-        (["show", "6f1c1f0e-3f0b-4a6e-9d0a-0c8f6f0f7a11"], 1, "Not found"),
+        (["show", "x"], 2, "x: is no id; give one as `list` shows it"),
+        (["show", "6f1c1f0e-3f0b-4a6e-9d0a-0c8f6f0f7a11"], 1, "there is no such generation or batch"),
+        (["fetch", "6f1c1f0e-3f0b-4a6e-9d0a-0c8f6f0f7a11"], 1, "there is no such generation or batch"),
+        (["fetch", "6f1c1f0e"], 1, "there is no such generation or batch among the newest 500"),
         (["list", "--status", "done"], 2, "--status done: is none; choose from pending"),
         (["list", "--after", "tomorrow"], 2, "--after tomorrow: is no time"),
     ],
@@ -179,7 +190,7 @@ async def test_generations_are_listed_shown_and_canceled(person: Person, tmp_pat
     assert [each["id"] for each in json.loads(as_json.out)["items"]] == [record["id"]]
     assert f"seed:        {record['seed']}" in shown.out.splitlines()
     assert (canceled.code, canceled.out.split()) == (1, [record["id"], "succeeded"])
-    assert canceled.err.endswith("there is no such generation\n")
+    assert canceled.err.endswith("there is no such generation or batch\n")
 
 
 async def test_models_and_backends_are_listed(person: Person) -> None:
@@ -193,7 +204,7 @@ async def test_models_and_backends_are_listed(person: Person) -> None:
     assert as_json[1]["items"][0]["name"] == "gpu-0"
 
 
-@pytest.mark.parametrize("words", [["generate", "x"], ["list"], ["cancel", "x"], ["batch", "{file}"]])
+@pytest.mark.parametrize("words", [["generate", "x"], ["list"], ["cancel", "6f1c1f0e"], ["batch", "{file}"]])
 async def test_where_no_service_is_a_command_ends_with_3(person: Person, tmp_path: Path, words: list[str]) -> None:
     file = person.file("b.csv", b"prompt\nx\n")
     url = f"http://127.0.0.1:{free_port()}"
@@ -205,10 +216,12 @@ async def test_where_no_service_is_a_command_ends_with_3(person: Person, tmp_pat
 
 
 async def test_without_the_right_key_a_command_ends_with_1(person: Person) -> None:
-    ran = await person.run("generate", "x", COMFY_RELAY_KEY="another")
+    none = await person.run("generate", "x", COMFY_RELAY_KEY="")
+    wrong = await person.run("generate", "x", COMFY_RELAY_KEY="another")
 
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "An API key is required; give one with --key or COMFY_RELAY_KEY\n"
+    assert (none.code, none.out, wrong.code, wrong.out) == (1, "", 1, "")
+    assert none.err == "An API key is required; give one with --key or COMFY_RELAY_KEY\n"
+    assert wrong.err == "The key is not accepted; give another one with --key or COMFY_RELAY_KEY\n"
 
 
 async def test_the_shell_completes_names_of_templates_and_is_silent_without_a_service(person: Person) -> None:
@@ -240,7 +253,7 @@ async def test_the_doctor_says_what_helps_when_something_is_broken(person: Perso
     nobody = await person.run("doctor", "--url", f"127.0.0.1:{free_port()}")
 
     assert (wrong_key.code, nobody.code) == (1, 1)
-    assert "-> give one with --key or COMFY_RELAY_KEY" in wrong_key.out
+    assert "-> give another with --key or COMFY_RELAY_KEY" in wrong_key.out
     assert nobody.out.splitlines()[0].startswith("BROKEN  relay  no service answers at http://127.0.0.1:")
 
 

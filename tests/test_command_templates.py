@@ -129,27 +129,27 @@ async def test_a_name_that_is_taken_is_told_and_replace_makes_a_new_version(pers
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "code", "says"),
     [
-        (["import", "{export}", "--name", "txt2img"], "'txt2img' ships with the service"),
-        (["import", "{export}", "--name", "txt2img", "--replace"], "'txt2img' ships with the service"),
-        (["import", "{export}", "--name", "nobodys", "--replace"], "Not found; leave out --replace to make it"),
-        (["import", "{export}", "--name", "Upper Case"], "--name: must be made of lower-case letters"),
-        (["import", "{export}", "--bind", "prompt=99.text"], "--bind prompt: the workflow has no node '99'"),
-        (["import", "{export}", "--bind", "My Size=5.width"], "--bind My Size: 'My Size' is no camelCase name"),
-        (["import", "{list}"], "file: must be a JSON object"),
-        (["import", "{circle}"], "file, at /1: nodes '1' → '1' wait for each other in a circle"),
-        (["import", "{unknown}"], "file, at /nodes/2: node '3' ('PrimitiveString') has a class that no backend has"),
-        (["import", "{half}"], "The body cannot be read"),
-        (["show", "nothing"], "There is no template 'nothing'"),
-        (["show", "a?b#c%/../x"], "There is no template 'a?b#c%/../x'"),
-        (["remove", "txt2img"], "'txt2img' ships with the service"),
-        (["remove", "nothing"], "There is no template 'nothing'"),
+        (["import", "{export}", "--name", "txt2img"], 1, "'txt2img' ships with the service"),
+        (["import", "{export}", "--name", "txt2img", "--replace"], 1, "'txt2img' ships with the service"),
+        (["import", "{export}", "--name", "nobodys", "--replace"], 1, "Not found; leave out --replace to make it"),
+        (["import", "{export}", "--name", "Upper Case"], 2, "--name: must be made of lower-case letters"),
+        (["import", "{export}", "--bind", "prompt=99.text"], 2, "--bind prompt: the workflow has no node '99'"),
+        (["import", "{export}", "--bind", "My Size=5.width"], 2, "--bind My Size: 'My Size' is no camelCase name"),
+        (["import", "{list}"], 2, "file: must be a JSON object"),
+        (["import", "{circle}"], 2, "file, at /1: nodes '1' → '1' wait for each other in a circle"),
+        (["import", "{unknown}"], 2, "file, at /nodes/2: node '3' ('PrimitiveString') has a class that no backend has"),
+        (["import", "{half}"], 1, "The body cannot be read"),
+        (["show", "nothing"], 1, "There is no template 'nothing'"),
+        (["show", "a?b#c%/../x"], 1, "There is no template 'a?b#c%/../x'"),
+        (["remove", "txt2img"], 1, "'txt2img' ships with the service"),
+        (["remove", "nothing"], 1, "There is no template 'nothing'"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
 async def test_what_the_service_refuses_is_told_in_the_words_of_the_command_line(
-    person: Person, words: list[str], says: str
+    person: Person, words: list[str], code: int, says: str
 ) -> None:
     files = {
         "{export}": str(EXPORT),
@@ -161,7 +161,7 @@ async def test_what_the_service_refuses_is_told_in_the_words_of_the_command_line
 
     ran = await person.templates(*(files.get(word, word) for word in words))
 
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (code, "")
     assert says in ran.err
     assert "/bindings" not in ran.err
 
@@ -169,10 +169,10 @@ async def test_what_the_service_refuses_is_told_in_the_words_of_the_command_line
 @pytest.mark.parametrize(
     ("content", "code", "says"),
     [
-        (b"\x89PNG\r\n\x1a\n\0\0", 1, "is no JSON file; in ComfyUI choose"),
-        (b"{", 1, "is no JSON file; in ComfyUI choose"),
-        (b"[" * 100_000, 1, "is no JSON file; in ComfyUI choose"),
-        (None, 1, "cannot be read: No such file"),
+        (b"\x89PNG\r\n\x1a\n\0\0", 2, "is no JSON file; in ComfyUI choose"),
+        (b"{", 2, "is no JSON file; in ComfyUI choose"),
+        (b"[" * 100_000, 2, "is no JSON file; in ComfyUI choose"),
+        (None, 2, "cannot be read: No such file"),
     ],
     ids=["a picture", "half a file", "too deep", "no file"],
 )
@@ -212,7 +212,8 @@ async def test_without_the_right_key_the_person_is_told_where_to_put_it(person: 
     ran = await person.templates("list", COMFY_RELAY_KEY=key)
 
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "An API key is required; give one with --key or COMFY_RELAY_KEY\n"
+    said = "The key is not accepted; give another one" if key else "An API key is required; give one"
+    assert ran.err == f"{said} with --key or COMFY_RELAY_KEY\n"
 
 
 async def test_an_address_that_is_none_is_told_as_wrong_usage(person: Person) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
+from app.commands.asking import references
 from app.commands.batch_files import BatchFile, Kind, Row, kind_of, read
 from app.commands.batch_plan import Axis, Item, Plan, checked, items_of, typed
 from app.commands.errors import Misuse
 from app.commands.values import assigned, listed, meant
+
+BOMB: Final = b"a0: &a0 [x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (level, level, b", ".join([b"*a%d" % (level - 1)] * 10)) for level in range(1, 11)
+)
+"""Half a kilobyte that stands for ten billion values."""
 
 
 @pytest.mark.parametrize(
@@ -132,6 +139,8 @@ def test_a_yaml_file_may_say_all_that_a_batch_has() -> None:
         (Kind.YAML, b"- prompt: [a\n- b", "file line 3: is no YAML"),
         (Kind.YAML, b"- !!python/object:os.system {}\n", "file line 1: is no YAML"),
         (Kind.YAML, b"prompt", "file: must be a list of items"),
+        (Kind.YAML, BOMB, "file: its aliases make more than 2000000 values of it"),
+        (Kind.YAML, b"- &a {prompt: *a}\n", "file line 1: holds itself"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_by_its_line(kind: Kind, content: bytes, says: str) -> None:
@@ -148,6 +157,20 @@ def test_the_kind_of_a_file_is_told_by_its_name_or_given() -> None:
         kind_of("standard input")
     with pytest.raises(Misuse, match="--format xls"):
         kind_of("a.csv", "xls")
+
+
+def test_a_file_may_be_for_an_input_of_a_workflow(tmp_path: Path) -> None:
+    file = tmp_path / "a=b.png"
+    file.touch()
+
+    found = references([f"12:3.start_image={file}", f"start-image={file}", str(file), "https://x.test/?1.image=a"])
+
+    assert found == [
+        {"source": file, "parameter": "12:3.start_image"},
+        {"source": file, "parameter": "startImage"},
+        file,
+        "https://x.test/?1.image=a",
+    ]
 
 
 def plan(*fields: dict[str, Any], axes: list[Axis] | None = None, runs: int = 1, **base: Any) -> Plan:
@@ -214,6 +237,16 @@ def test_rows_that_contradict_each_other_or_the_axes_are_told() -> None:
     assert refused.value.lines == (
         "f.csv line 3: has the key 'x' of f.csv line 2; give each its own",
         "f.csv line 3, cfg: varies by --matrix cfg; give one of them",
+    )
+
+
+def test_what_is_set_for_all_and_given_by_rows_or_axes_too_is_told() -> None:
+    with pytest.raises(Misuse) as refused:
+        checked(plan({"steps": 4}, {"prompt": "a"}, axes=[axis("cfg", 4)]), {"steps", "cfg", "sampler"})
+
+    assert refused.value.lines == (
+        "--matrix cfg: is set by --set cfg, too; give one of them",
+        "f.csv line 2, steps: is set by --set steps, too; give one of them",
     )
 
 

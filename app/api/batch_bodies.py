@@ -50,7 +50,7 @@ async def batch_request(raw: bytes, idempotency_key: str | None, own_host: str |
         runs=asked.runs or 1,
     )
     if plan.total > max_items:
-        raise InvalidRequest(Problem("", f"makes {plan.total} items, and a batch takes {max_items}; post several"))
+        raise InvalidRequest(Problem("", f"makes {plan.total} items, and a batch takes {max_items}; split it up"))
     priority = BATCH_PRIORITY if asked.priority is None else asked.priority
     digest, is_keyed = await _looked_through(items, rest)
     return BatchRequest(

@@ -122,7 +122,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
 
     def _number(self, value: object) -> int | float:
         if isinstance(value, str):
-            raise BadValueError(f"must be {self._expected()}, not the text {shown(value)}; send it without quotes")
+            remedy = "send it without quotes" if _is_number(value) else "write a number"
+            raise BadValueError(f"must be {self._expected()}, not the text {shown(value)}; {remedy}")
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise BadValueError(f"must be {self._expected()}, not {shown(value)}; send a number")
         if isinstance(value, float) and not math.isfinite(value):
@@ -191,6 +192,14 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
 
 def _plain(number: int | float) -> str:
     return str(number) if isinstance(number, int) else f"{number:g}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

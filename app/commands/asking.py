@@ -15,12 +15,15 @@ from app.commands.errors import Misuse
 from app.commands.values import FIELDS, Schemas, assigned, camel, meant
 
 if TYPE_CHECKING:
-    from comfy_relay import Template
+    from comfy_relay import AsyncClient, Template
 
 DEFAULT_TEMPLATE: Final = "txt2img"
 
-_NAMED: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
+_NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.:-]*)=(.+)", re.DOTALL)
+"""A parameter of a template, or an input of a workflow as `12.image`."""
 
+_UNFIT: Final = frozenset({400, 413, 415, 422})
+"""What the service answers to files that it does not take."""
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 """Of a workflow or a list of items: several times what any service takes. A device has no end at all."""
@@ -69,6 +72,32 @@ def schemas(template: Template) -> Schemas:
     """Of the parameters of a template, by name."""
     properties: Schemas = template.parameters_schema.get("properties") or {}
     return properties
+
+
+async def schemas_of(client: AsyncClient, name: str) -> Schemas:
+    """Those of a template, by its name. Raises Misuse where there is none, and RelayError."""
+    from comfy_relay import Problem
+
+    try:
+        return schemas(await client.template(name))
+    except Problem as problem:
+        if problem.code != "not_found":
+            raise
+        raise Misuse(f"--template {name}: {problem.detail}") from problem
+
+
+async def sent(client: AsyncClient, path: Path, named: str) -> str:
+    """The id of the upload that a file has become. `named` is how it was given. Raises Misuse for one that the service
+    does not take, and RelayError.
+    """
+    from comfy_relay import Problem
+
+    try:
+        return (await client.upload(path)).id
+    except Problem as problem:
+        if problem.status not in _UNFIT:
+            raise
+        raise Misuse(f"{named}: {problem.detail or problem.title}") from problem
 
 
 def is_media(schema: Mapping[str, Any] | None) -> bool:
@@ -123,7 +152,7 @@ def _reference(text: str) -> Any:
         if not is_there(Path(source)):
             raise Misuse(f"--reference {text}: there is no such file; give a file, a URL or the id of an upload")
         found = Path(source)
-    return {"source": found, "parameter": camel(named[1])} if named else found
+    return {"source": found, "parameter": named[1] if "." in named[1] else camel(named[1])} if named else found
 
 
 def _is_id(text: str) -> bool:

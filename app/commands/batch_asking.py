@@ -44,7 +44,8 @@ async def planned(client: AsyncClient | None, order: Order, *, sends_files: bool
     default = str(base.get("template", asking.DEFAULT_TEMPLATE))
     known = await _schemas(client, base, rows, default)
     shared = {} if "workflow" in base else known[default]
-    base |= asking.assignments("--set", order.assignments, shared)
+    own = asking.assignments("--set", order.assignments, shared)
+    base |= own
     if rows is not None:
         rows = typed(rows, known, default)
     sender = _Sender(client if sends_files else None, order.folder)
@@ -61,7 +62,7 @@ async def planned(client: AsyncClient | None, order: Order, *, sends_files: bool
         runs=order.runs or _runs(order.file),
         whole=_whole(order.file, base),
     )
-    checked(plan)
+    checked(plan, own.keys())
     return plan
 
 
@@ -71,7 +72,7 @@ async def _schemas(
     """Those of every template that is named, asked for once each."""
     named = {} if "workflow" in base else {default: None}
     named |= {str(row.fields["template"]): None for row in rows or () if "template" in row.fields}
-    return {name: {} if client is None else asking.schemas(await client.template(name)) for name in named}
+    return {name: {} if client is None else await asking.schemas_of(client, name) for name in named}
 
 
 async def _axes(order: Order, known: Schemas, sender: _Sender) -> list[Axis]:
@@ -155,7 +156,7 @@ class _Sender:
         if self._client is None or not asking.is_there(path):
             return str(value)
         if path not in self._ids:
-            self._ids[path] = (await self._client.upload(path)).id
+            self._ids[path] = await asking.sent(self._client, path, str(path))
         return self._ids[path]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from app.commands import asking, batch_files, batch_state, interrupts, speech, terminal
+from app.commands import asking, batch_files, batch_state, interrupts, presence, speech, terminal
 from app.commands.batch_asking import Order, planned
 from app.commands.batch_plan import Item, Plan, items_of
 from app.commands.batch_running import Running, Settled
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 MANIFEST: Final = "manifest.json"
 MAX_TOLD: Final = 20
 SHOWN_IN_A_DRY_RUN: Final = 5
+MAX_ITEMS: Final = 100_000
+"""As many as a service can be set to take in a batch."""
+
+USUAL_ITEMS: Final = 10_000
+"""As many as it takes if it is not set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,10 @@ async def tried(url: str, key: str | None, order: Order, *, as_json: bool) -> No
             plan = await planned(client, order, sends_files=False)
         except Unreachable:  # Then texts are taken for what they look like.
             plan = await planned(None, order, sends_files=False)
+    _check_count(plan)
+    if plan.total > USUAL_ITEMS:
+        said = f"{plan.file.name}: makes {plan.total} items, and a batch takes {USUAL_ITEMS}"
+        speech.remark(f"{said}, unless the service is set otherwise; split it up")
     first = list(itertools.islice(items_of(plan), SHOWN_IN_A_DRY_RUN))
     if as_json:
         shown = [{"key": each.key, "place": each.place, **plan.base, **each.body} for each in first]
@@ -95,6 +104,12 @@ async def tried(url: str, key: str | None, order: Order, *, as_json: bool) -> No
         speech.put(f"  and {plan.total - len(first)} more")
 
 
+def _check_count(plan: Plan) -> None:
+    """Raises Misuse for more items than any service takes."""
+    if plan.total > MAX_ITEMS:
+        raise Misuse(f"{plan.file.name}: makes {plan.total} items, and a batch takes {MAX_ITEMS}; split it up")
+
+
 def _product(plan: Plan) -> str:
     factors = [f"{len(plan.file.rows)} rows"] if plan.file.rows else []
     factors += [f"{len(axis.choices)} of {axis.where}" for axis in plan.axes]
@@ -106,12 +121,13 @@ async def carried_out(url: str, key: str | None, order: Order, choices: Choices)
     """Make what is not made yet. Raises CommandError for anything but success, and RelayError."""
     async with async_client(url, key) as client, interrupts.heard() as pressed:
         plan = await planned(client, order)
+        _check_count(plan)
         items = list(items_of(plan))
         new = Header(idempotency_key=str(uuid.uuid4()), fingerprint=plan.fingerprint, source=order.file.name)
         _check_manifest(choices.out / MANIFEST)
         with batch_state.opened(choices.out, new, starts_anew=choices.starts_anew) as state:
             _check_same(state, new, choices.out)
-            with telling(words=_words(items)):
+            with telling(key, words=_words(items, order.file.name)):
                 await _in_folder(client, plan, items, state, choices, pressed)
 
 
@@ -153,16 +169,22 @@ async def _in_folder(
         rows=max(0, window.rows - 4) if window.is_live and not choices.quiet else 0,
         settled=lambda settled: _tell(settled, choices),
     )
-    with screen:
-        with pressed.starting(screen.say):
-            batch = await running.post(retries_failed=choices.retries_failed)
-        if choices.as_json and batch is not None:
-            speech.entry({"type": "batch", **batch.raw})
-        if batch is not None and not choices.is_detached:
-            await running.follow(batch, pressed)
+    going: set[str] = set()
+    with interrupts.leaving(going, "; the same command goes on with it"), screen:
+        async with presence.watched(client, screen):
+            with pressed.starting(screen.say):
+                batch = await running.post(retries_failed=choices.retries_failed)
+            if choices.as_json and batch is not None:
+                speech.entry({"type": "batch", **batch.raw})
+            if batch is not None and not choices.is_detached:
+                going.add(batch.id)
+                await running.follow(batch, pressed)
+                going.clear()
     if choices.is_detached:
         if not choices.as_json:
             speech.put(state.batch_id or "")
+        if not choices.quiet:
+            speech.remark(f"comfy-relay fetch {state.batch_id} -o {choices.out}")
         return
     _finished(running, state.batch_id, items, choices)
     _judged(running, items, choices, was_interrupted=pressed.asked.is_set())
@@ -226,7 +248,7 @@ def _judged(running: Running, items: list[Item], choices: Choices, *, was_interr
         raise Incomplete(f"{len(wrong)} of {len(items)} failed; --retry-failed tries them again", *told, *more)
 
 
-def _words(items: list[Item]) -> Callable[[str], str]:
+def _words(items: list[Item], name: str) -> Callable[[str], str]:
     """A person's words for a place in the request: the line of the file, or the option."""
 
     def words(pointer: str) -> str:
@@ -235,6 +257,6 @@ def _words(items: list[Item]) -> Callable[[str], str]:
             return items[int(parts[2])].words("/" + "/".join(parts[3:]))
         if len(parts) > 2 and parts[1] == "base":
             return f"--set {parts[2]}, or base"
-        return pointer.lstrip("/") or "the batch"
+        return pointer.lstrip("/") or name
 
     return words

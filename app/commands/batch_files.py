@@ -20,6 +20,9 @@ import yaml  # type: ignore[import-untyped]
 from app.commands.errors import Misuse
 from app.commands.values import camel
 
+MAX_VALUES: Final = 2_000_000
+"""Of a file of YAML: aliases make more of it than was written, and a few lines of them more than any memory holds."""
+
 MAX_TOLD: Final = 20
 """Wrong lines told at once."""
 
@@ -169,6 +172,7 @@ def _yaml_file(text: str, name: str) -> BatchFile:
         document = loader.get_single_node()
         if document is None:
             raise Misuse(f"{name}: is empty; list what is to be made")
+        _check_size(document, name)
         found = loader.construct_document(document)
         lines = _item_lines(document)
     except yaml.YAMLError as error:
@@ -181,6 +185,27 @@ def _yaml_file(text: str, name: str) -> BatchFile:
         loader.dispose()
     items = _items(found, name)
     return _file(name, items if items is None else _rows(name, items, lines), found)
+
+
+def _check_size(document: yaml.Node, name: str) -> None:
+    """Raises Misuse for aliases that stand for too much, or for what they are in."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node))
+        if known == 0:
+            raise Misuse(f"{name} line {node.start_mark.line + 1}: holds itself; write out what is meant")
+        if known is None:
+            sizes[id(node)] = 0
+            inside = node.value if isinstance(node, yaml.CollectionNode) else ()
+            parts = (part for each in inside for part in (each if isinstance(each, tuple) else (each,)))
+            known = sizes[id(node)] = 1 + sum(map(size, parts))
+        return known
+
+    if size(document) > MAX_VALUES:
+        raise Misuse(
+            f"{name}: its aliases make more than {MAX_VALUES} values of it; write fewer, or a file for each part"
+        )
 
 
 def _items(found: Any, name: str) -> list[Any] | None:

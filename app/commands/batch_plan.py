@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -100,21 +100,29 @@ def items_of(plan: Plan) -> Iterator[Item]:
             yield Item(key if seen[key] == 1 else f"{key}-{seen[key]}", body, place, where)
 
 
-def checked(plan: Plan) -> None:
-    """Raises Misuse naming rows with a key that another one has, and what varies although a row has it."""
-    wrong: list[str] = []
+def checked(plan: Plan, is_set: Collection[str] = ()) -> None:
+    """Raises Misuse naming rows with a key that another one has, and what is given more than once: by a row, by an
+    axis, or, as `is_set` are, for all items.
+    """
     keys: dict[Any, str] = {}
     varied = {name: axis.where for axis in plan.axes for choice in axis.choices[:1] for name in choice}
+    wrong = [f"{varied[name]}: {_set(name)}" for name in varied if name in is_set]
     for number, row in enumerate(plan.file.rows or ()):
         place = plan.file.place(row, number)
         key = row.fields.get("key")
         if key is not None and keys.setdefault(key, place) != place:
             wrong.append(f"{place}: has the key {key!r} of {keys[key]}; give each its own")
-        wrong += [
-            f"{place}, {name}: varies by {varied[name]}; give one of them" for name in row.fields if name in varied
-        ]
+        for name in row.fields:
+            if name in varied:
+                wrong.append(f"{place}, {name}: varies by {varied[name]}; give one of them")
+            if name in is_set:
+                wrong.append(f"{place}, {name}: {_set(name)}")
     if wrong:
         raise Misuse(*wrong[:20], *([f"and {len(wrong) - 20} more"] if len(wrong) > 20 else []))
+
+
+def _set(name: str) -> str:
+    return f"is set by --set {name}, too; give one of them"
 
 
 def typed(rows: Iterable[Row], schemas: Mapping[str, Schemas], template: str) -> tuple[Row, ...]:

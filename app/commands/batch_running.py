@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.commands import names
+from app.commands import names, presence
 from app.commands.bars import Bar
 from app.commands.batch_plan import Item
 from app.commands.batch_state import Accepted, Kept, State
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 1.0
 """How often is asked which items run, where there is a terminal to show it."""
-
-AWAY_S: Final = 5.0
-"""Without an answer for so long the service is told to be away."""
 
 MAX_SHOWN: Final = 8
 """Bars of items that run; those of more would push what was there out of the window."""
@@ -69,7 +66,6 @@ class Running:
         self._standing: Batch | None = None
         self._under_way: set[str] = set()
         self._running: list[Bar] = []
-        self._is_away = False
         self.settled: dict[str, Settled] = {}
 
     async def post(self, *, retries_failed: bool) -> Batch | None:
@@ -210,21 +206,17 @@ class Running:
             phase="canceling" if standing is not None and standing.status == "canceling" else "",
             marks=MARKS,
         )
-        if self._is_away and settled < total:
-            whole = replace(whole, note="service is away")
-        self._screen.show([whole, *self._running])
+        if settled < total and presence.is_away(self._client):
+            self._screen.show([replace(whole, note=presence.NOTE, eta_s=None)])
+        else:
+            self._screen.show([whole, *self._running])
 
     async def _look(self, batch: Batch) -> None:
         """Which items run, and how far they are."""
-        loop, limit = asyncio.get_running_loop(), min(MAX_SHOWN, self._rows)
+        limit = min(MAX_SHOWN, self._rows)
         while True:
-            late = loop.call_later(AWAY_S, self._miss)
-            try:
-                found = self._client.batch_generations(batch, status="running", limit=limit)
-                running = sorted([each async for each in found], key=lambda each: each.batch_index or 0)
-            finally:
-                late.cancel()
-            self._is_away = False
+            found = self._client.batch_generations(batch, status="running", limit=limit)
+            running = sorted([each async for each in found], key=lambda each: each.batch_index or 0)
             self._running = [
                 bar_of(each, f"{self._numbers.get(each.item_key or '', 0):04d} {each.prompt or ''}", "", is_inner=True)
                 for each in running
@@ -232,18 +224,15 @@ class Running:
             self._show()
             await asyncio.sleep(LOOK_S)
 
-    def _miss(self) -> None:
-        self._is_away, self._running = True, []
-        self._show()
-
     async def _redraw(self) -> None:
         while True:
+            self._show()
             self._screen.draw()
             await asyncio.sleep(REDRAW_S)
 
     async def _cancel(self, batch: Batch, interrupts: Interrupts) -> None:
         await interrupts.asked.wait()
-        self._screen.say("Canceling the batch; Ctrl-C again leaves without waiting for that.")
+        self._screen.say(presence.canceling(self._client, "the batch"))
         await self._client.cancel_batch(batch)
 
 

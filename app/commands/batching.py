@@ -50,7 +50,7 @@ def batch(
     """
     from app.commands import batch_errands, interrupts
 
-    with telling():
+    with telling(key):
         order = batch_errands.order_of(
             file,
             kind=kind,

@@ -23,11 +23,10 @@ LOOK_TIMEOUT_S: Final = 30.0
 WORK_PATIENCE_S: Final = 600.0
 """How long a service that was there is looked for again while something runs: over a restart, an update, a reboot."""
 
+_NONE: Final[Mapping[str, str]] = {}
+
 MAX_TOLD: Final = 20
 """Wrong places told at once."""
-
-REMEDIES: Final = {"unauthorized": "give one with --key or COMFY_RELAY_KEY"}
-"""What helps on the command line, by the code of a problem."""
 
 
 def client(url: str, key: str | None, *, timeout_s: float = LOOK_TIMEOUT_S, retry_for_s: float = 0.5) -> Client:
@@ -52,17 +51,19 @@ def async_client(url: str, key: str | None) -> AsyncClient:
 
 @contextlib.contextmanager
 def telling(
-    remedies: Mapping[str, str] = REMEDIES, words: Callable[[str], str] = lambda pointer: pointer
+    key: str | None, remedies: Mapping[str, str] = _NONE, words: Callable[[str], str] = lambda pointer: pointer
 ) -> Iterator[None]:
-    """Ends the command with the right code, and tells why. `words` are a person's for a place in the request."""
+    """Ends the command with the right code, and tells why.
+
+    `key` is the one that is sent. `remedies` are what helps on the command line, by the code of a problem; `words` are
+    a person's for a place in the request.
+    """
     try:
         yield
     except KeyboardInterrupt as interrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from interrupt
-    except BrokenPipeError:
-        raise
     except BaseExceptionGroup as group:
-        with telling(remedies, words):
+        with telling(key, remedies, words):
             raise _innermost(group) from group
     except OSError as error:
         complain(f"{error.filename or 'a file'}: {error.strerror or error}")
@@ -71,7 +72,7 @@ def telling(
         complain(*error.lines)
         raise typer.Exit(error.code) from error
     except _relay_error() as error:
-        lines, code = _told(error, remedies, words)
+        lines, code = _told(error, key, remedies, words)
         complain(*lines)
         raise typer.Exit(code) from error
 
@@ -95,7 +96,9 @@ def _relay_error() -> type[RelayError]:
     return RelayError
 
 
-def _told(error: RelayError, remedies: Mapping[str, str], words: Callable[[str], str]) -> tuple[list[str], ExitCode]:
+def _told(
+    error: RelayError, key: str | None, remedies: Mapping[str, str], words: Callable[[str], str]
+) -> tuple[list[str], ExitCode]:
     from comfy_relay import errors
 
     match error:
@@ -104,11 +107,15 @@ def _told(error: RelayError, remedies: Mapping[str, str], words: Callable[[str],
             return [said], ExitCode.UNREACHABLE
         case errors.Unreachable():
             return [f"no service answers at {error.url}; start it, or name another with --url"], ExitCode.UNREACHABLE
+        case errors.Problem(code="unauthorized"):
+            said = "The key is not accepted; give another one" if key else "An API key is required; give one"
+            return [f"{said} with --key or COMFY_RELAY_KEY"], ExitCode.FAILED
         case errors.Problem():
             remedy = remedies.get(error.code)
             detail = "" if error.errors else error.detail
             said = f"{error.title}; {remedy}" if remedy else ": ".join(filter(None, (error.title, detail)))
             places = dict.fromkeys(f"{words(place.pointer)}: {place.message}" for place in error.errors)
-            return [said, *_first_of(list(places))], ExitCode.FAILED
+            code = ExitCode.MISUSE if error.code == "invalid_request" else ExitCode.FAILED
+            return [said, *_first_of(list(places))], code
         case _:
             return [str(error)], ExitCode.FAILED

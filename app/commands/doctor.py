@@ -77,7 +77,7 @@ def _key(relay: Client, key: str | None) -> Finding:
         if problem.code != "unauthorized":
             return broken("key", str(problem), "look at the log of the service")
         seen = "is not one of the service's" if key else "none is given, and the service wants one"
-        return broken("key", seen, "give one with --key or COMFY_RELAY_KEY")
+        return broken("key", seen, f"give {'another' if key else 'one'} with --key or COMFY_RELAY_KEY")
     return fine("key", "is accepted" if key else "none is wanted")
 
 

@@ -1,10 +1,11 @@
 """How commands end: the exit codes, and the errors that lead to them.
 
 CommandError
-  Unwritable  a file that was made cannot be put where it should be
+  Unwritable  a file that was made, or what is printed, cannot be put where it should be
   Misuse      the command line or a file given with it is wrong; nothing was asked for
   Incomplete  something of what was asked for failed; all of it has been told
   Interrupted somebody pressed Ctrl-C
+  Unread      nobody reads any more what is printed
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class ExitCode(IntEnum):
     MISUSE = 2
     UNREACHABLE = 3
     INTERRUPTED = 130
+    UNREAD = 141
 
 
 class CommandError(Exception):
@@ -51,3 +53,9 @@ class Interrupted(CommandError):
     """The lines say what became of what was under way."""
 
     code: ClassVar[ExitCode] = ExitCode.INTERRUPTED
+
+
+class Unread(CommandError):
+    """There is nothing to say: that was meant, and what was started goes on."""
+
+    code: ClassVar[ExitCode] = ExitCode.UNREAD

@@ -58,7 +58,7 @@ def generate(
         "deadline_seconds": deadline,
         "force": force or None,
     }
-    with telling(words=errands.words):
+    with telling(key, words=errands.words):
         fields |= asking.inputs(workflow, reference or [], metadata)
         errand = errands.Errand(
             fields={name: value for name, value in fields.items() if value is not None},

@@ -12,20 +12,25 @@ import typer
 from app.commands import speech
 from app.commands.bars import duration
 from app.commands.connecting import client, telling
-from app.commands.errors import Incomplete, Misuse
+from app.commands.errors import CommandError, Incomplete, Misuse
+from app.commands.identities import SHORT_CHARS, Identities
 from app.commands.options import HERE, AsJson, Key, Template, Url
-from app.commands.printing import printable
+from app.commands.printing import printable, shortened
 
 if TYPE_CHECKING:
-    from comfy_relay import Backend, Generation
+    from app.commands.identities import Found
+    from comfy_relay import Backend, Batch, Generation
 
 STATUSES: Final = ("pending", "queued", "running", "canceling", "succeeded", "failed", "canceled")
 MAX_LISTED: Final = 10_000
+TEMPLATE_COLUMNS: Final = 12
+COLUMNS_WITH_TEMPLATES: Final = 72
+"""A narrower terminal has no room for them beside prompts."""
 
 
 def show_models(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """List the models, samplers and schedulers that the ComfyUI servers really have."""
-    with telling(), client(url, key) as relay:
+    with telling(key), client(url, key) as relay:
         found = relay.models().raw
     if as_json:
         speech.document(found)
@@ -36,7 +41,7 @@ def show_models(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> No
 
 def show_backends(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """List the ComfyUI servers: whether they work, what they are, how much they have to do."""
-    with telling(), client(url, key) as relay:
+    with telling(key), client(url, key) as relay:
         found = relay.backends()
     if as_json:
         speech.document({"items": [each.raw for each in found]})
@@ -63,7 +68,7 @@ def list_generations(
     as_json: AsJson = False,
 ) -> None:
     """List generations, newest first."""
-    with telling(words=_option), client(url, key) as relay:
+    with telling(key, words=_option), client(url, key) as relay:
         if unknown := [each for each in status or () if each not in STATUSES]:
             raise Misuse(f"--status {unknown[0]}: is none; choose from {', '.join(STATUSES)}")
         found = relay.list(
@@ -80,45 +85,56 @@ def list_generations(
     if as_json:
         speech.document({"items": [each.raw for each in generations]})
         return
-    head = ("ID", "STATUS", "CREATED", "TOOK", "TEMPLATE", "PROMPT")
-    speech.table([_row(each) for each in generations], head, columns=_columns())
+    columns = _columns()
+    lines = [("ID", "STATUS", "CREATED", "TOOK", "TEMPLATE", "PROMPT"), *(_row(each) for each in generations)]
+    if columns is not None:
+        lines = [lines[0], *(_short(each, line) for each, line in zip(generations, lines[1:], strict=True))]
+        if columns < COLUMNS_WITH_TEMPLATES:
+            lines = [(*line[:4], line[5]) for line in lines]
+    speech.table(lines[1:], lines[0], columns=columns)
 
 
 def show(
-    generation: Annotated[str, typer.Argument(metavar="ID", help="Id of a generation.")],
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="Id of a generation or a batch; its beginning will do.")],
     url: Url = HERE,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one generation: how it stands, what it was asked for, what came of it."""
-    with telling(words=lambda _: "ID"), client(url, key) as relay:
-        found = relay.get(generation)
+    """Show a generation or a batch: how it stands, what it was asked for, what came of it."""
+    from comfy_relay import Generation
+
+    with telling(key), client(url, key) as relay:
+        found = Identities(relay).meant(wanted)
     if as_json:
         speech.document(found.raw)
         return
-    facts = [(name, printable(fact)) for name, fact in _facts(found) if fact]
+    told = _facts(found) if isinstance(found, Generation) else _batch_facts(found)
+    facts = [(name, printable(fact)) for name, fact in told if fact]
     for name, fact in facts:
         speech.put(f"{name + ':':12} {fact}")
 
 
 def cancel(
-    generations: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of generations.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Of generations and batches; beginnings will do.")],
     url: Url = HERE,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """End generations, wherever they are; those that have ended stay as they are."""
-    from comfy_relay import Problem
+    """End generations and batches, wherever they are; what has ended stays as it is."""
+    from comfy_relay import Generation
 
-    ended, wrong = [], []
-    with telling(), client(url, key) as relay:
-        for each in generations:
+    ended: list[Found] = []
+    wrong: list[str] = []
+    with telling(key), client(url, key) as relay:
+        known = Identities(relay)
+        for each in ids:
             try:
-                ended.append(relay.cancel(each))
-            except Problem as problem:
-                if problem.code not in {"not_found", "invalid_request"}:
-                    raise
-                wrong.append(f"{each}: there is no such generation")
+                meant = known.meant(each)
+            except CommandError as error:
+                wrong += error.lines
+            else:
+                is_one = isinstance(meant, Generation)
+                ended.append(relay.cancel(meant.id) if is_one else relay.cancel_batch(meant.id))
         if as_json:
             speech.document({"items": [each.raw for each in ended]})
         else:
@@ -133,6 +149,13 @@ def _backend(each: Backend) -> tuple[str, ...]:
     free = "-" if each.vram_free_bytes is None else f"{each.vram_free_bytes / 1024**3:.1f} GB"
     load = ("-" if count is None else str(count) for count in (each.running, each.queued))
     return (each.name, state, each.version or "-", *load, free, each.last_error or each.device or "-")
+
+
+def _short(each: Generation, row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row as a terminal has room for: what is left of it is for the prompt."""
+    created = "-" if each.created_at is None else each.created_at.astimezone().strftime("%m-%d %H:%M")
+    template = shortened(printable(row[4]), TEMPLATE_COLUMNS)
+    return (each.id[:SHORT_CHARS], row[1], created, row[3], template, row[5])
 
 
 def _row(each: Generation) -> tuple[str, ...]:
@@ -159,6 +182,19 @@ def _facts(found: Generation) -> list[tuple[str, str]]:
         ("took", "" if found.duration_seconds is None else duration(found.duration_seconds)),
         ("error", error),
         *(("file", f"{output.filename} ({_extent(output.raw)})") for output in found.outputs),
+    ]
+
+
+def _batch_facts(found: Batch) -> list[tuple[str, str]]:
+    counts = ", ".join(f"{count} {status}" for status, count in found.counts.items() if count)
+    return [
+        ("id", found.id),
+        ("status", f"{found.status}, {found.percentage:.0f}%"),
+        ("items", f"{found.total} ({counts})" if counts else str(found.total)),
+        ("priority", str(found.priority)),
+        ("project", found.project_id or ""),
+        ("created", _written(found.created_at)),
+        ("completed", _written(found.completed_at) if found.completed_at else ""),
     ]
 
 

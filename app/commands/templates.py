@@ -11,7 +11,7 @@ import typer
 
 from app.commands import completion, speech
 from app.commands.asking import raw
-from app.commands.connecting import REMEDIES, client, telling
+from app.commands.connecting import client, telling
 from app.commands.options import HERE, AsJson, Key, Url
 from app.commands.printing import printable
 
@@ -25,7 +25,6 @@ Name = Annotated[str, typer.Argument(autocompletion=completion.templates)]
 _UNFIT: Final = re.compile(r"[^a-z0-9_-]+")
 _MAX_NAME: Final = 100
 _MAKING: Final = {
-    **REMEDIES,
     "template_exists": "--replace makes a new version of it, --name takes another name",
 }
 _REPLACING: Final = {**_MAKING, "not_found": "leave out --replace to make it"}
@@ -35,7 +34,7 @@ _REPLACING: Final = {**_MAKING, "not_found": "leave out --replace to make it"}
 @templates.command("list")
 def list_templates(url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """List all templates."""
-    with telling(), client(url, key) as relay:
+    with telling(key), client(url, key) as relay:
         found = relay.templates()
     if as_json:
         speech.document({"items": [each.raw for each in found]})
@@ -49,7 +48,7 @@ def list_templates(url: Url = HERE, key: Key = None, as_json: AsJson = False) ->
 @templates.command("show")
 def show(name: Name, url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """Show one template: its parameters, and where each goes."""
-    with telling(), client(url, key) as relay:
+    with telling(key), client(url, key) as relay:
         found = relay.template(name)
     _print(found, as_json)
 
@@ -72,7 +71,7 @@ def import_file(
     """Make a template of a workflow file, and show the parameters found in it."""
     name = name or _name_of(file)
     workflow, bound = _read(file), _bindings(bind or [])
-    with telling(_REPLACING if replace else _MAKING, _option), client(url, key) as relay:
+    with telling(key, _REPLACING if replace else _MAKING, _option), client(url, key) as relay:
         found = relay.create_template(
             name, workflow, title=title, bindings=bound, dry_run=dry_run, replace=replace and not dry_run
         )
@@ -82,7 +81,7 @@ def import_file(
 @templates.command("remove")
 def remove(name: Name, url: Url = HERE, key: Key = None, as_json: AsJson = False) -> None:
     """Remove a template of your own."""
-    with telling(), client(url, key) as relay:
+    with telling(key), client(url, key) as relay:
         relay.remove_template(name)
     if as_json:
         speech.document({"name": name, "removed": True})
@@ -119,15 +118,15 @@ def _read(file: Path) -> dict[str, Any]:
         found = json.loads(raw(file).decode("utf-8-sig"), parse_constant=lambda _: None)
     except OSError as error:
         typer.echo(f"{file} cannot be read: {error.strerror}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(2) from error
     except (ValueError, RecursionError) as error:
         typer.echo(f"{file} is no JSON file; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(2) from error
     if not isinstance(found, dict):
         typer.echo(
             "file: must be a JSON object; in ComfyUI choose Workflow > Save, or Workflow > Export (API)", err=True
         )
-        raise typer.Exit(1)
+        raise typer.Exit(2)
     return found
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from app.commands import names
+from app.commands import names, presence
 from app.commands.bars import Bar, duration
 from app.commands.batch_state import KeptFile
 from app.commands.interrupts import Interrupts
@@ -33,13 +34,17 @@ class Ended(NamedTuple):
 
 
 class Watching:
-    """`stem` None: files are called by prompt and seed. `heard` gets every event. `found` has the ends, by id."""
+    """`stem` None: files are called by prompt and seed. `heard` gets every event. `found` has the ends, by id.
+
+    `going` are the ids without an end; one is taken out when it has its end.
+    """
 
     def __init__(
         self,
         client: AsyncClient,
         screen: Screen,
         shelf: Shelf,
+        going: set[str],
         *,
         stem: str | None = None,
         heard: Callable[[Event], None] = lambda _: None,
@@ -48,18 +53,16 @@ class Watching:
         self._client, self._screen, self._shelf, self._stem = client, screen, shelf, stem
         self._heard, self._has_previews = heard, has_previews
         self._bars: dict[str, Bar] = {}
-        self._unfinished: set[str] = set()
+        self._going = going
         self.found: dict[str, Ended] = {}
 
-    async def watch(self, labels: Mapping[str, str], interrupts: Interrupts) -> None:
-        """Follow generations, by id, to their ends; the first Ctrl-C has them canceled. Raises RelayError."""
-        self._unfinished = set(labels)
+    async def watch(self, labels: Mapping[str, str], interrupts: Interrupts | None = None) -> None:
+        """Follow generations, by id, to their ends; the first of `interrupts` has them canceled. Raises RelayError."""
         self._bars = {generation_id: Bar(label=label, phase="sent") for generation_id, label in labels.items()}
         async with asyncio.TaskGroup() as group:
-            beside = [
-                group.create_task(self._redraw(), name="redraw"),
-                group.create_task(self._cancel(interrupts), name="cancel"),
-            ]
+            beside = [group.create_task(self._redraw(), name="redraw")]
+            if interrupts is not None:
+                beside.append(group.create_task(self._cancel(interrupts), name="cancel"))
             following = [group.create_task(self._follow(each), name="follow") for each in labels]
             await asyncio.gather(*following)
             for task in beside:
@@ -74,7 +77,7 @@ class Watching:
                 case events.PreviewReady():
                     self._screen.picture(event.picture)
                 case events.Ended():
-                    self._unfinished.discard(generation_id)
+                    self._going.discard(generation_id)
                     self._show(generation_id, event, "saving" if event.generation.outputs else "")
                     await self._finish(event.generation)
                 case events.Moment():
@@ -89,7 +92,7 @@ class Watching:
         took = "" if generation.duration_seconds is None else f" in {duration(generation.duration_seconds)}"
         note = f"done{took}" if generation.has_succeeded else str(generation.status)
         self._bars[generation.id] = _over(self._bars[generation.id], note, str(generation.status))
-        self._screen.show(list(self._bars.values()))
+        self._present()
         self.found[generation.id] = Ended(generation, files)
 
     async def _show_picture(self, folder: Path, files: tuple[KeptFile, ...]) -> None:
@@ -100,18 +103,25 @@ class Watching:
     def _show(self, generation_id: str, moment: Moment, note: str) -> None:
         label = self._bars[generation_id].label
         self._bars[generation_id] = bar_of(moment, label, note)
-        self._screen.show(list(self._bars.values()))
+        self._present()
+
+    def _present(self) -> None:
+        bars = dict(self._bars)
+        if presence.is_away(self._client):
+            bars |= {each: replace(bars[each], note=presence.NOTE, eta_s=None) for each in self._going if each in bars}
+        self._screen.show(list(bars.values()))
 
     async def _redraw(self) -> None:
         while True:
+            self._present()
             self._screen.draw()
             await asyncio.sleep(REDRAW_S)
 
     async def _cancel(self, interrupts: Interrupts) -> None:
         await interrupts.asked.wait()
-        left = sorted(self._unfinished)
+        left = sorted(self._going)
         many = "the generation" if len(left) == 1 else f"{len(left)} generations"
-        self._screen.say(f"Canceling {many}; Ctrl-C again leaves without waiting for that.")
+        self._screen.say(presence.canceling(self._client, many))
         await asyncio.gather(*(self._client.cancel(each) for each in left))
 
 

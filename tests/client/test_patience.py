@@ -233,3 +233,13 @@ def test_a_percentage_never_falls_over_a_restart() -> None:
     assert play.given[1].raw["percentage"] == 0
     assert play.given[2].raw["eta"] == 1
     assert play.given[-1].generation.percentage == 30
+
+
+def test_since_when_the_service_is_away_is_known_until_it_answers() -> None:
+    lost, found = Play(GONE), Play(GONE, GONE, DONE)
+
+    with pytest.raises(Unreachable):
+        lost.run(get(lost.core, "x"))
+    found.run(get(found.core, "x"))
+
+    assert (lost.core.away_since, found.core.away_since) == (1000.0, None)

@@ -90,6 +90,7 @@ def test_the_caller_of_render_chooses_the_seed_where_the_request_does_not(seed: 
         ({"prompt": "\ud800"}, "/prompt", "surrogate"),
         ({"prompt": "\0"}, "/prompt", "NUL"),
         ({"steps": "20"}, "/steps", "not the text '20'; send it without quotes"),
+        ({"steps": "many"}, "/steps", "not the text 'many'; write a number"),
         ({"steps": 20.5}, "/steps", "leave out the fraction"),
         ({"steps": True}, "/steps", "not true"),
         ({"steps": [20]}, "/steps", "not a list"),
