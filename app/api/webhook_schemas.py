@@ -214,6 +214,14 @@ class DeliveryPage(Wire):
     next_cursor: str | None
 
 
+class RedeliveryWrite(Wire):
+    """Which failed deliveries to make again."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"since": "2027-01-31T00:00:00Z"}]})
+
+    since: datetime | None = Field(default=None, description="only those of events since then; default: all in the log")
+
+
 class RedeliveryRead(Wire):
     """How many deliveries will be made again."""
 

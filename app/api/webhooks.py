@@ -10,16 +10,17 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.api.bodies import written_body
+from app.api.bodies import MAX_PROBLEMS, options_body, written_body
 from app.api.cursors import LATEST_S, MESSAGES, UUIDS, cursor_of, place_of
 from app.api.dependencies import GenerationId, Services, ServicesDep
-from app.api.openapi import WEBHOOK, WEBHOOK_CHANGE, errors, readable
+from app.api.openapi import REDELIVERY, WEBHOOK, WEBHOOK_CHANGE, errors, readable
 from app.api.schemas import UUID
 from app.api.webhook_schemas import (
     MESSAGE_ID,
     DeliveryPage,
     DeliveryRead,
     RedeliveryRead,
+    RedeliveryWrite,
     SecretRead,
     WebhookChange,
     WebhookMade,
@@ -27,6 +28,7 @@ from app.api.webhook_schemas import (
     WebhookRead,
     WebhookWrite,
 )
+from app.errors import InvalidRequest, Problem
 from app.webhooks import Delivery, DeliveryStatus
 
 router = APIRouter(prefix="/api", tags=["webhooks"])
@@ -48,6 +50,16 @@ async def write_body(request: Request) -> WebhookWrite:
 async def change_body(request: Request) -> WebhookChange:
     """What to change of a receiver."""
     return written_body(await request.body(), WebhookChange, "what is to change")
+
+
+async def redelivery(request: Request, since: Since = None) -> datetime | None:
+    """Since when failed deliveries are to be made again; in the query or in the body, as the caller likes."""
+    if unknown := sorted(set(request.query_params) - {"since"}):
+        raise InvalidRequest(*(Problem(f"?{name}", "is no option; there is: since") for name in unknown[:MAX_PROBLEMS]))
+    body = options_body(await request.body(), RedeliveryWrite, "since")
+    if body.since is not None and since is not None:
+        raise InvalidRequest(Problem("/since", "is given twice, also as ?since; send one of them"))
+    return body.since or since
 
 
 @readable(router, "/webhooks", responses={200: {"model": WebhookPage}, **errors(422)})
@@ -152,10 +164,16 @@ async def deliveries(
 @router.post(
     "/webhooks/{webhook_id}/redeliver",
     status_code=202,
-    responses={202: {"model": RedeliveryRead}, **errors(404, 409, 422)},
+    responses={202: {"model": RedeliveryRead}, **errors(400, 404, 409, 413, 422)},
+    openapi_extra=REDELIVERY,
 )
-async def redeliver_failed(webhook_id: WebhookId, services: ServicesDep, since: Since = None) -> Response:
-    """Deliver everything again that failed, in the order it happened for each generation, under the same ids."""
+async def redeliver_failed(
+    webhook_id: WebhookId, since: Annotated[datetime | None, Depends(redelivery)], services: ServicesDep
+) -> Response:
+    """Deliver everything again that failed, in the order it happened for each generation, under the same ids.
+
+    `since` may stand in the query or in the body. Tests are not made again.
+    """
     return _json(RedeliveryRead(count=await services.webhooks.redeliver_failed(webhook_id, _seconds(since))), 202)
 
 

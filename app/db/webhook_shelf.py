@@ -14,6 +14,7 @@ from app.db.delivery_queue import to_delivery, to_endpoint
 from app.db.delivery_statements import COLUMNS, ENDPOINT_COLUMNS, ENDPOINT_FIELDS
 from app.db.outbox import insert_deliveries
 from app.db.webhook_models import DELIVERIES, LANES, WEBHOOK_SECRETS, WEBHOOKS
+from app.webhook_news import TEST
 from app.webhook_records import Delivery, DeliveryStatus, Endpoint
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ class WebhookShelf:
         await self._database.write(lambda connection: connection.execute(statement))
 
     async def failed_again(self, webhook_id: str, since: float, *, now: float, give_up_at: float) -> int:
-        """Have every delivery to a receiver made again that failed and was created since; how many."""
-        failed = (_D.webhook_id == webhook_id, _D.status == DeliveryStatus.FAILED.value)
+        """Have every delivery to a receiver made again that failed and was created since, but for tests; how many."""
+        failed = (_D.webhook_id == webhook_id, _D.status == DeliveryStatus.FAILED.value, _D.event != TEST)
         chosen = sa.select(_D.id).where(*failed, _D.created_at >= sa.literal(since, _INSTANT)).limit(_AT_ONCE)
         statement = sa.update(DELIVERIES).where(_D.id.in_(chosen)).values(_again(now, give_up_at))
         return await self._repeated(statement)
