@@ -93,6 +93,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         return (*self.log, attempt)[-MAX_ATTEMPTS_KEPT:]
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """How it goes with a registered receiver: deliveries still to be made, and since when they fail, if they do."""
+
+    pending: int = 0
+    failing_since: float | None = None
+
+
 class Lane(msgspec.Struct, frozen=True):
     """How it goes with a lane whose last attempts failed. `blocked_until`: nothing is sent there before then."""
 

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import secrets
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from app import clock
@@ -22,12 +22,12 @@ from app.db.webhook_shelf import Place, WebhookShelf
 from app.errors import InvalidRequest, NotFound, Problem
 from app.webhook_errors import TooManyWebhooks, WebhookDisabled
 from app.webhook_news import TEST
-from app.webhook_records import ROTATION_S, Delivery, DeliveryStatus, Endpoint, Lane
+from app.webhook_records import ROTATION_S, Delivery, DeliveryStatus, Endpoint, Standing
 from app.webhook_sending import Sender
 from app.webhook_settings import SECRET_BYTES, SECRET_PREFIX
 from app.webhook_urls import problem_of
 
-__all__ = ["Delivery", "DeliveryStatus", "Endpoint", "Webhooks"]
+__all__ = ["Delivery", "DeliveryStatus", "Endpoint", "Standing", "Webhooks"]
 
 MAX_WEBHOOKS: Final = 100
 """Each that wants an event adds a row to the transaction of what happened."""
@@ -87,9 +87,13 @@ class Webhooks:
             raise NotFound("webhook", webhook_id)
         return endpoint
 
-    async def state(self, webhook_id: str) -> tuple[int, Lane | None]:
-        """How many deliveries to it are still to be made, and since when they fail, if they do."""
-        return await self._shelf.pending_count(webhook_id), await self._queue.trouble(webhook_id)
+    async def standing(self, webhook_id: str) -> Standing:
+        """How it goes with a receiver."""
+        return (await self.standings([webhook_id])).get(webhook_id, Standing())
+
+    async def standings(self, webhook_ids: Collection[str]) -> Mapping[str, Standing]:
+        """How it goes with each of these that is there."""
+        return await self._shelf.standings(webhook_ids)
 
     async def list(self, limit: int, before: Place | None) -> tuple[Endpoint, ...]:
         """Newest first, after the one created at that time (seconds since the epoch) with that id."""
@@ -98,8 +102,10 @@ class Webhooks:
     async def change(self, webhook_id: str, **values: Any) -> Endpoint:
         """Change some of `url`, `events`, `description` and `is_enabled`. Raises NotFound, InvalidRequest.
 
-        Disabled, it gets nothing more, and what was still to be sent has failed; enabled, it starts anew.
+        Disabled, it gets nothing more, and what was still to be sent has failed; enabled again, or with another URL, it
+        starts anew.
         """
+        before = await self.get(webhook_id)
         if "url" in values:
             await self._check(values["url"])
         if "is_enabled" in values:
@@ -108,7 +114,7 @@ class Webhooks:
         endpoint = await self._shelf.change(webhook_id, **values, updated_at=now)
         if endpoint is None:
             raise NotFound("webhook", webhook_id)
-        if endpoint.is_enabled:
+        if endpoint.is_enabled and (endpoint.url != before.url or not before.is_enabled):
             await self._queue.mend(webhook_id, now=now)
         await self._told()
         if not endpoint.is_enabled:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, field_validator
 from app.api.schemas import UUID, Wire
 from app.records import WebhookTarget
 from app.webhook_news import BATCH_COMPLETED, DEFAULT_EVENTS, ENDS
-from app.webhook_records import Attempt, Delivery, DeliveryStatus, Endpoint, Lane
+from app.webhook_records import Attempt, Delivery, DeliveryStatus, Endpoint, Standing
 from app.webhook_urls import MAX_URL_CHARS, parsed
 
 GenerationEvent = Literal[
@@ -125,12 +125,12 @@ class WebhookRead(Wire):
     disabled_reason: str | None = Field(description="why the service itself disabled it")
     created_at: datetime
     updated_at: datetime
-    pending: int | None = Field(default=None, description="deliveries still to be made; where one is asked for")
-    failing_since: datetime | None = Field(default=None, description="since when none succeeds; where one is asked for")
+    pending: int = Field(description="deliveries still to be made")
+    failing_since: datetime | None = Field(description="since when none succeeds; null: it works")
 
     @classmethod
-    def of(cls, endpoint: Endpoint, state: tuple[int, Lane | None] | None = None) -> WebhookRead:
-        return cls(**_read(endpoint, state))
+    def of(cls, endpoint: Endpoint, standing: Standing) -> WebhookRead:
+        return cls(**_read(endpoint, standing))
 
 
 class WebhookMade(WebhookRead):
@@ -139,8 +139,8 @@ class WebhookMade(WebhookRead):
     secret: str = Field(description="verifies what it gets: keep it, it is not shown again", examples=["whsec_..."])
 
     @classmethod
-    def of(cls, endpoint: Endpoint, state: tuple[int, Lane | None] | None = None) -> WebhookMade:
-        return cls(**_read(endpoint, state), secret=endpoint.secret)
+    def of(cls, endpoint: Endpoint, standing: Standing) -> WebhookMade:
+        return cls(**_read(endpoint, standing), secret=endpoint.secret)
 
 
 class WebhookPage(Wire):
@@ -228,8 +228,7 @@ class RedeliveryRead(Wire):
     count: int
 
 
-def _read(endpoint: Endpoint, state: tuple[int, Lane | None] | None) -> dict[str, Any]:
-    pending, lane = (None, None) if state is None else state
+def _read(endpoint: Endpoint, standing: Standing) -> dict[str, Any]:
     return {
         "id": endpoint.id,
         "url": endpoint.url,
@@ -239,8 +238,8 @@ def _read(endpoint: Endpoint, state: tuple[int, Lane | None] | None) -> dict[str
         "disabled_reason": endpoint.disabled_reason,
         "created_at": _time(endpoint.created_at),
         "updated_at": _time(endpoint.updated_at),
-        "pending": pending,
-        "failing_since": None if lane is None else _time(lane.failing_since),
+        "pending": standing.pending,
+        "failing_since": None if standing.failing_since is None else _time(standing.failing_since),
     }
 
 

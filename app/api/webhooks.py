@@ -29,7 +29,7 @@ from app.api.webhook_schemas import (
     WebhookWrite,
 )
 from app.errors import InvalidRequest, Problem
-from app.webhooks import Delivery, DeliveryStatus
+from app.webhooks import Delivery, DeliveryStatus, Standing
 
 router = APIRouter(prefix="/api", tags=["webhooks"])
 
@@ -68,7 +68,9 @@ async def listing(services: ServicesDep, limit: Limit = 50, cursor: Cursor = Non
     found = await services.webhooks.list(limit + 1, place_of(cursor, UUIDS))
     page, more = found[:limit], len(found) > limit
     after = cursor_of(page[-1].created_at, page[-1].id) if more else None
-    return _json(WebhookPage(items=[WebhookRead.of(each) for each in page], next_cursor=after))
+    standings = await services.webhooks.standings([each.id for each in page])
+    items = [WebhookRead.of(each, standings.get(each.id, Standing())) for each in page]
+    return _json(WebhookPage(items=items, next_cursor=after))
 
 
 @router.post(
@@ -84,7 +86,7 @@ async def create(body: Annotated[WebhookWrite, Depends(write_body)], services: S
     `webhook-signature`, and a thin JSON body of `type`, `timestamp` and `data`.
     """
     made = await services.webhooks.register(body.url, body.wanted, body.description, is_enabled=body.enabled)
-    return _json(WebhookMade.of(made), 201, {"Location": f"/api/webhooks/{made.id}"})
+    return _json(WebhookMade.of(made, Standing()), 201, {"Location": f"/api/webhooks/{made.id}"})
 
 
 @readable(router, "/webhooks/secret", responses={200: {"model": SecretRead}, **errors()})
@@ -113,7 +115,7 @@ async def redeliver(delivery_id: DeliveryId, services: ServicesDep) -> Response:
 async def read(webhook_id: WebhookId, services: ServicesDep) -> Response:
     """One receiver: what it is told of, how much is still to be delivered, since when that fails."""
     endpoint = await services.webhooks.get(webhook_id)
-    return _json(WebhookRead.of(endpoint, await services.webhooks.state(webhook_id)))
+    return _json(WebhookRead.of(endpoint, await services.webhooks.standing(webhook_id)))
 
 
 @router.put(
@@ -126,9 +128,11 @@ async def change(
 ) -> Response:
     """Change it; what is not sent stays as it is. What waits goes to the new URL.
 
-    Disabled, it is told nothing more, and what was still to be delivered has failed; enabled again, it starts anew.
+    Disabled, it is told nothing more, and what was still to be delivered has failed; enabled again, or
+    with another URL, it starts anew.
     """
-    return _json(WebhookRead.of(await services.webhooks.change(webhook_id, **body.changes)))
+    endpoint = await services.webhooks.change(webhook_id, **body.changes)
+    return _json(WebhookRead.of(endpoint, await services.webhooks.standing(webhook_id)))
 
 
 @router.delete("/webhooks/{webhook_id}", status_code=204, responses=errors(404, 422))

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.delivery_queue import to_delivery, to_endpoint
-from app.db.delivery_statements import COLUMNS, ENDPOINT_COLUMNS, ENDPOINT_FIELDS
+from app.db.delivery_statements import COLUMNS, ENDPOINT_COLUMNS, ENDPOINT_FIELDS, PENDING
 from app.db.outbox import insert_deliveries
 from app.db.webhook_models import DELIVERIES, LANES, WEBHOOK_SECRETS, WEBHOOKS
 from app.webhook_news import TEST
-from app.webhook_records import Delivery, DeliveryStatus, Endpoint
+from app.webhook_records import Delivery, DeliveryStatus, Endpoint, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -126,11 +126,13 @@ class WebhookShelf:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(map(to_delivery, rows))
 
-    async def pending_count(self, webhook_id: str) -> int:
-        """How many deliveries to a receiver are still to be made."""
-        statement = sa.select(sa.func.count()).where(_D.lane == webhook_id, sa.text("status = 'pending'"))
-        count: int = await self._database.read(lambda connection: connection.execute(statement).scalar_one())
-        return count
+    async def standings(self, webhook_ids: Collection[str]) -> dict[str, Standing]:
+        """How it goes with each of these receivers that is there, in one query."""
+        pending = sa.select(sa.func.count()).where(_D.lane == _W.id, PENDING).scalar_subquery()
+        joined = WEBHOOKS.outerjoin(LANES, LANES.c.lane == _W.id)
+        statement = sa.select(_W.id, pending, LANES.c.failing_since).select_from(joined).where(_W.id.in_(webhook_ids))
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return {webhook_id: Standing(count, since) for webhook_id, count, since in rows}
 
     async def put(self, row: Row) -> None:
         """Put one delivery on record as it is."""
