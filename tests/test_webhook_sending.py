@@ -168,3 +168,10 @@ async def test_an_unknown_name_is_told_without_more() -> None:
 )
 def test_what_can_be_seen_of_a_url_is_said_at_once(url: str, allowed: tuple[str, ...], is_fine: bool) -> None:
     assert (problem_of(url, Allowed.of(allowed)) is None) is is_fine
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:9100/x", "http://127.0.0.1:9100/x", "http://app.localhost:9100/x"])
+def test_what_a_refusal_says_to_allow_allows_it(url: str) -> None:
+    said = problem_of(url, Allowed()) or ""
+
+    assert problem_of(url, Allowed.of([said.rpartition(" ")[2]])) is None
