@@ -66,6 +66,8 @@ def worded(found: ErrorDetails) -> str:
     match found["type"]:
         case "dict_type":
             return _OBJECT
+        case "model_type" | "model_attributes_type" if found["loc"] and found["loc"][-1] == "webhook":
+            return 'must be an object like {"url": "https://..."}'
         case "model_type" | "model_attributes_type":
             return "must be the source of a file as text, or an object with it"
         case "missing":
@@ -74,6 +76,8 @@ def worded(found: ErrorDetails) -> str:
             return "must be made of lower-case letters, digits, `-` and `_`, and begin with a letter or digit"
         case "string_pattern_mismatch" if found["loc"] and found["loc"][-1] == "size":
             return "must be WIDTHxHEIGHT in pixels, such as 1024x1024, or auto"
+        case "string_pattern_mismatch" if found["loc"] and found["loc"][-1] == "delivery_id":
+            return "must be a delivery's id: msg_ and 32 digits, 0 to 9 and a to f"
         case "string_pattern_mismatch":
             return _UUID
         case "value_error":
