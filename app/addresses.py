@@ -86,7 +86,9 @@ class Allowed:
 
     @classmethod
     def of(cls, entries: Iterable[str]) -> Self:
-        """Read `host`, `host:port`, `address`, `[address]`, `[address]:port` and `network/bits`; ValueError names a wrong one."""
+        """Read `host`, `host:port`, `address`, `[address]`, `[address]:port` and `network/bits`; ValueError
+        names a wrong one.
+        """
         names: set[tuple[str, int | None]] = set()
         networks: list[Network] = []
         for entry in entries:

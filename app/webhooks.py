@@ -59,6 +59,11 @@ class Webhooks:
         self._give_up_s, self._is_shared = give_up_s, is_shared
         self.service_secret = service_secret
 
+    @property
+    def ended(self) -> Mapping[DeliveryStatus, int]:
+        """How many deliveries ended here since the start, tests aside."""
+        return self._queue.ended
+
     async def register(
         self, url: str, events: Collection[str], description: str | None, *, is_enabled: bool
     ) -> Endpoint:

@@ -115,6 +115,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
         "app.batch_keeping",
         "app.batch_watching",
         "app.batches",
+        "app.figures",
         "app.generations",
         "app.health",
         "app.projects",
