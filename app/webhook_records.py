@@ -26,12 +26,17 @@ class DeliveryStatus(StrEnum):
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One try. `status` is the HTTP status that came; None: none did. `error` is one sentence without addresses."""
+    """One try. `status` is the HTTP status that came; None: none did. `error` is one sentence without addresses.
+
+    `url` is where it went, without its query. `answer` is the beginning of what was answered to a failure, as text.
+    """
 
     at: float
     duration_s: float
     status: int | None = None
     error: str | None = None
+    url: str | None = None
+    answer: str | None = None
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

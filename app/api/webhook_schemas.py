@@ -158,17 +158,27 @@ class SecretRead(Wire):
 
 
 class AttemptRead(Wire):
-    """One try. `status` is the HTTP status that came, null if none did."""
+    """One try. `status` is the HTTP status that came, null if none did.
+
+    `url` is where it went, without its query; `answer` is the beginning of what was answered to a failure.
+    """
 
     at: datetime
     duration_seconds: float
     status: int | None
     error: str | None
+    url: str | None
+    answer: str | None
 
     @classmethod
     def of(cls, attempt: Attempt) -> AttemptRead:
         return cls(
-            at=_time(attempt.at), duration_seconds=attempt.duration_s, status=attempt.status, error=attempt.error
+            at=_time(attempt.at),
+            duration_seconds=attempt.duration_s,
+            status=attempt.status,
+            error=attempt.error,
+            url=attempt.url,
+            answer=attempt.answer,
         )
 
 
