@@ -59,9 +59,19 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     def secrets_at(self, now: float) -> tuple[str, ...]:
         """What a delivery is signed with then, the newest first."""
-        if self.previous_secret is None or (self.previous_until or 0.0) <= now:
-            return (self.secret,)
-        return (self.secret, self.previous_secret)
+        return _valid(self.secret, self.previous_secret, self.previous_until, now)
+
+
+class ServiceSecret(msgspec.Struct, frozen=True):
+    """What signs for receivers that only a request named, as an `Endpoint` has its own."""
+
+    secret: str
+    previous_secret: str | None = None
+    previous_until: float | None = None
+
+    def secrets_at(self, now: float) -> tuple[str, ...]:
+        """What a delivery is signed with then, the newest first."""
+        return _valid(self.secret, self.previous_secret, self.previous_until, now)
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,3 +126,7 @@ class Lane(msgspec.Struct, frozen=True):
     @property
     def is_broken(self) -> bool:
         return self.failures >= BROKEN_AFTER
+
+
+def _valid(secret: str, previous: str | None, until: float | None, now: float) -> tuple[str, ...]:
+    return (secret,) if previous is None or (until or 0.0) <= now else (secret, previous)

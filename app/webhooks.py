@@ -1,14 +1,12 @@
 """The use cases of webhooks: register, read, change, remove, try out, look through what was delivered, deliver again.
 
-Owns secrets: each is made here, and shown once, when it is made. Who is told of what is decided by the outbox, in the
+A receiver's secret is shown once, when it is made. Who is told of what is decided by the outbox, in the
 transaction of what is told; sending is `webhook_delivery`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import secrets
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
@@ -23,11 +21,11 @@ from app.errors import InvalidRequest, NotFound, Problem
 from app.webhook_errors import TooManyWebhooks, WebhookDisabled
 from app.webhook_news import TEST
 from app.webhook_records import ROTATION_S, Delivery, DeliveryStatus, Endpoint, Standing
+from app.webhook_secrets import ServiceSecrets, new_secret
 from app.webhook_sending import Sender
-from app.webhook_settings import SECRET_BYTES, SECRET_PREFIX
 from app.webhook_urls import problem_of
 
-__all__ = ["Delivery", "DeliveryStatus", "Endpoint", "Standing", "Webhooks"]
+__all__ = ["Delivery", "DeliveryStatus", "Endpoint", "Standing", "Webhooks", "new_secret"]
 
 MAX_WEBHOOKS: Final = 100
 """Each that wants an event adds a row to the transaction of what happened."""
@@ -36,7 +34,7 @@ MAX_WEBHOOKS: Final = 100
 class Webhooks:
     """`is_shared`: other processes write to the outbox, too. `wake` has the sending side look what there is to do.
 
-    `receivers`: whom webhooks may go to besides the public. `body(delivery)` is what is sent. `service_secret` signs
+    `receivers`: whom webhooks may go to besides the public. `body(delivery)` is what is sent. `service_secrets` sign
     for receivers that only a request named.
     """
 
@@ -50,14 +48,14 @@ class Webhooks:
         *,
         body: Callable[[Delivery], str],
         wake: Callable[[], None],
-        service_secret: str,
+        service_secrets: ServiceSecrets,
         give_up_s: float,
         is_shared: bool,
     ) -> None:
         self._shelf, self._queue, self._outbox, self._sender = shelf, queue, outbox, sender
         self.receivers, self._body, self._wake = receivers, body, wake
         self._give_up_s, self._is_shared = give_up_s, is_shared
-        self.service_secret = service_secret
+        self.service_secrets = service_secrets
 
     @property
     def ended(self) -> Mapping[DeliveryStatus, int]:
@@ -222,8 +220,3 @@ class Webhooks:
         await self._outbox.refresh()
         if self._is_shared:
             await asyncio.sleep(STALE_S)
-
-
-def new_secret() -> str:
-    """A secret as the specification has it."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES[0])).decode()

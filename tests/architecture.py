@@ -121,6 +121,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
         "app.projects",
         "app.single_use",
         "app.watching",
+        "app.webhook_secrets",
         "app.webhooks",
     ),
     "api": ("app.api",),

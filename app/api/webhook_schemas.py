@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from app import clock
 from app.api.schemas import UUID, Wire
 from app.records import WebhookTarget
 from app.webhook_news import BATCH_COMPLETED, DEFAULT_EVENTS, ENDS
-from app.webhook_records import Attempt, Delivery, DeliveryStatus, Endpoint, Standing
+from app.webhook_records import Attempt, Delivery, DeliveryStatus, Endpoint, ServiceSecret, Standing
 from app.webhook_urls import MAX_URL_CHARS, parsed
 
 GenerationEvent = Literal[
@@ -155,6 +156,12 @@ class SecretRead(Wire):
 
     secret: str
     previous_until: datetime | None = None
+
+    @classmethod
+    def of(cls, known: ServiceSecret | Endpoint) -> SecretRead:
+        until = known.previous_until
+        signs = len(known.secrets_at(clock.now())) > 1
+        return cls(secret=known.secret, previous_until=_time(until) if signs and until is not None else None)
 
 
 class AttemptRead(Wire):

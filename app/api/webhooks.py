@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
@@ -32,6 +32,8 @@ from app.errors import InvalidRequest, Problem
 from app.webhooks import Delivery, DeliveryStatus, Standing
 
 router = APIRouter(prefix="/api", tags=["webhooks"])
+
+NO_STORE: Final = {"Cache-Control": "no-store"}
 
 WebhookId = Annotated[str, Path(pattern=UUID, description="a registered receiver's id")]
 BatchId = Annotated[str, Path(pattern=UUID, description="a batch's id")]
@@ -92,7 +94,16 @@ async def create(body: Annotated[WebhookWrite, Depends(write_body)], services: S
 @readable(router, "/webhooks/secret", responses={200: {"model": SecretRead}, **errors()})
 async def service_secret(services: ServicesDep) -> Response:
     """The secret that signs events for receivers that a request named (`webhook` of a generation or a batch)."""
-    return _json(SecretRead(secret=services.webhooks.service_secret), headers={"Cache-Control": "no-store"})
+    return _json(SecretRead.of(await services.webhooks.service_secrets.read()), headers=NO_STORE)
+
+
+@router.post("/webhooks/secret", responses={200: {"model": SecretRead}, **errors(409)})
+async def rotate_service_secret(services: ServicesDep) -> Response:
+    """A new secret for receivers that a request named. For a day every event is signed with the one before, too.
+
+    Where `COMFY_RELAY_WEBHOOK_SECRET` gives it, it is changed there.
+    """
+    return _json(SecretRead.of(await services.webhooks.service_secrets.rotate()), headers=NO_STORE)
 
 
 @readable(router, "/webhooks/deliveries/{delivery_id}", responses={200: {"model": DeliveryRead}, **errors(404, 422)})
@@ -146,8 +157,7 @@ async def remove(webhook_id: WebhookId, services: ServicesDep) -> Response:
 async def rotate(webhook_id: WebhookId, services: ServicesDep) -> Response:
     """A new secret, shown this one time. For a day every event is signed with the one before, too."""
     made = await services.webhooks.rotate(webhook_id)
-    until = datetime.fromtimestamp(made.previous_until or 0.0, UTC)
-    return _json(SecretRead(secret=made.secret, previous_until=until), headers={"Cache-Control": "no-store"})
+    return _json(SecretRead.of(made), headers=NO_STORE)
 
 
 @router.post("/webhooks/{webhook_id}/test", responses={200: {"model": DeliveryRead}, **errors(404, 422)})

@@ -15,7 +15,7 @@ from app.db.delivery_statements import COLUMNS, ENDPOINT_COLUMNS, ENDPOINT_FIELD
 from app.db.outbox import insert_deliveries
 from app.db.webhook_models import DELIVERIES, LANES, WEBHOOK_SECRETS, WEBHOOKS
 from app.webhook_news import TEST
-from app.webhook_records import Delivery, DeliveryStatus, Endpoint, Standing
+from app.webhook_records import ROTATION_S, Delivery, DeliveryStatus, Endpoint, ServiceSecret, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,7 +32,11 @@ _AT_ONCE: Final = 500
 _D: Final = DELIVERIES.c
 _W: Final = WEBHOOKS.c
 _INSTANT: Final = _D.created_at.type
+_S: Final = WEBHOOK_SECRETS.c
 _SERVICE: Final = "service"
+_BEFORE: Final = "service-before"
+"""Since when it is there is when it was replaced."""
+
 OWNERS: Final = ("webhook_id", "generation_id", "batch_id")
 """What deliveries are listed by."""
 
@@ -96,17 +100,38 @@ class WebhookShelf:
         await self._repeated(sa.delete(DELIVERIES).where(_D.id.in_(theirs)))
         return was_there
 
-    async def service_secret(self, made: str, *, now: float) -> str:
+    async def service_secret(self, made: str, *, now: float) -> ServiceSecret:
         """The secret of this database: `made`, where there was none before."""
-        insert: Any = (postgresql if self._database.dialect.name == "postgresql" else sqlite).insert(WEBHOOK_SECRETS)
-        statement = insert.values(name=_SERVICE, secret=made, created_at=now).on_conflict_do_nothing()
-        known = sa.select(WEBHOOK_SECRETS.c.secret).where(WEBHOOK_SECRETS.c.name == _SERVICE)
+        statement = self._secret_row(_SERVICE, made, now).on_conflict_do_nothing()
+        known = sa.select(_S.name, _S.secret, _S.created_at)
 
-        def work(connection: sa.Connection) -> str:
+        def work(connection: sa.Connection) -> list[Any]:
             connection.execute(statement)
-            return str(connection.execute(known).scalar_one())
+            return list(connection.execute(known).all())
 
-        return await self._database.write(work)
+        found = {name: (secret, since) for name, secret, since in await self._database.write(work)}
+        before, replaced_at = found.get(_BEFORE, (None, 0.0))
+        return ServiceSecret(found[_SERVICE][0], before, None if before is None else replaced_at + ROTATION_S)
+
+    async def rotate_service_secret(self, made: str, *, now: float) -> None:
+        """Put `made` in the place of the secret of this database, which is remembered as the one before."""
+        current = sa.select(_S.secret).where(_S.name == _SERVICE).with_for_update()
+        values = {"secret": made, "created_at": now}
+        replacing = self._secret_row(_SERVICE, made, now).on_conflict_do_update(index_elements=[_S.name], set_=values)
+
+        def work(connection: sa.Connection) -> None:
+            before = connection.execute(current).scalar()
+            if before is not None:
+                kept = {"secret": before, "created_at": now}
+                keeping = self._secret_row(_BEFORE, before, now)
+                connection.execute(keeping.on_conflict_do_update(index_elements=[_S.name], set_=kept))
+            connection.execute(replacing)
+
+        await self._database.write(work)
+
+    def _secret_row(self, name: str, secret: str, now: float) -> Any:
+        dialect = postgresql if self._database.dialect.name == "postgresql" else sqlite
+        return dialect.insert(WEBHOOK_SECRETS).values(name=name, secret=secret, created_at=now)
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         statement = sa.select(*COLUMNS).where(_D.id == delivery_id)
