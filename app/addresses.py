@@ -86,7 +86,9 @@ class Allowed:
 
     @classmethod
     def of(cls, entries: Iterable[str]) -> Self:
-        """Read `host`, `host:port`, `address`, `[address]:port` and `network/bits`; ValueError names a wrong one."""
+        """Read `host`, `host:port`, `address`, `[address]`, `[address]:port` and `network/bits`; ValueError
+        names a wrong one.
+        """
         names: set[tuple[str, int | None]] = set()
         networks: list[Network] = []
         for entry in entries:
@@ -121,6 +123,11 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
 
 
 def _network(entry: str) -> Network | None:
+    scheme, is_url, _ = entry.partition("://")
+    if is_url:
+        raise ValueError(f"{entry!r} is a URL; leave out {scheme.lower()}:// and any path, write host or host:port")
+    if entry.startswith("[") and entry.endswith("]"):
+        return ip_network(_bracketed(entry[1:-1], entry))
     if "/" not in entry:
         try:
             return ip_network(ip_address(entry))

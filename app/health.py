@@ -13,6 +13,7 @@ from app.backends import Backend, BackendPool
 from app.bus import BusUnavailable, EventBus
 from app.db.engine import Database
 from app.db.errors import DatabaseError
+from app.figures import Figures
 from app.storage import Storage, StorageError
 from app.tracking import Tracker
 
@@ -35,11 +36,12 @@ class Health:
         bus: EventBus,
         pool: BackendPool,
         tracker: Tracker,
+        figures: Figures,
         check_timeout_s: float = 3.0,
     ) -> None:
         self._database, self._storage, self._bus = database, storage, bus
         self._check_timeout_s = check_timeout_s
-        self.pool, self.tracker = pool, tracker
+        self.pool, self.tracker, self.figures = pool, tracker, figures
 
     async def ready(self) -> Readiness:
         """True only when the database answers, files can be kept, and a backend's socket has proved itself alive."""

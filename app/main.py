@@ -55,6 +55,7 @@ from app.db.asset_shelf import AssetShelf
 from app.db.batch_shelf import BatchShelf
 from app.db.engine import Database
 from app.db.errors import DatabaseUnavailable
+from app.db.gauge_shelf import GaugeShelf
 from app.db.migration import migrate
 from app.db.outbox import Outbox
 from app.db.project_shelf import ProjectShelf
@@ -65,6 +66,7 @@ from app.db.upload_shelf import UploadShelf
 from app.dispatching import Dispatcher
 from app.expiring import Expirer
 from app.fetching import Fetcher
+from app.figures import Figures
 from app.finishing import Finisher
 from app.generations import Generations
 from app.health import Health
@@ -178,7 +180,8 @@ async def _open(stack: AsyncExitStack, settings: Settings, links: Links, builtin
     await stack.enter_async_context(background(batches=batches.run()))
     conversions = Conversions(settings.data_dir / "cache", max_bytes=settings.cache_bytes)
     stack.push_async_callback(conversions.aclose)
-    state = Health(engine.database, engine.storage, engine.bus, engine.pool, engine.tracker)
+    figures = Figures(GaugeShelf(engine.database).read, engine.repository.ended, notices.ended)
+    state = Health(engine.database, engine.storage, engine.bus, engine.pool, engine.tracker, figures)
     authoring, encoder = Authoring(catalogue, offers), EventEncoder(links)
     used = (settings, use_cases, batches, intake, authoring, offers, projects, notices)
     assets = Assets(AssetShelf(engine.database), intake, engine.repository, engine.storage)

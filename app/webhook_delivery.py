@@ -53,7 +53,7 @@ class Places:
 
 
 class Deliverer:
-    """`body(delivery)` is what is sent; `service_secret()` signs for receivers that only a request named.
+    """`body(delivery)` is what is sent; `service_secrets()` sign for receivers that only a request named.
 
     `is_alone`: nobody else delivers from this database. `keep_s`: how long what ended stays in the log. `on_disabled`
     is called when a registered receiver was disabled.
@@ -68,13 +68,13 @@ class Deliverer:
         places: Places,
         *,
         body: Callable[[Delivery], str],
-        service_secret: Callable[[], str],
+        service_secrets: Callable[[], Awaitable[tuple[str, ...]]],
         on_disabled: Callable[[], Awaitable[None]],
         is_alone: bool,
         keep_s: float,
     ) -> None:
         self._queue, self._shelf, self._sender, self._policy, self._places = queue, shelf, sender, policy, places
-        self._body, self._service_secret, self._on_disabled = body, service_secret, on_disabled
+        self._body, self._service_secrets, self._on_disabled = body, service_secrets, on_disabled
         self._is_alone, self._keep_s = is_alone, keep_s
         self._awake, self._in_hand = asyncio.Event(), Counter[str]()
         self._last_lane, self._swept_at, self._begun = "", float("-inf"), False
@@ -156,7 +156,7 @@ class Deliverer:
                 await self._noted(lambda: self._queue.given_up(taken, None, now=clock.now(), lane=None))
                 return
             url = endpoint.url if endpoint is not None else delivery.url or ""
-            secrets = (self._service_secret(),) if endpoint is None else endpoint.secrets_at(clock.now())
+            secrets = await self._service_secrets() if endpoint is None else endpoint.secrets_at(clock.now())
             outcome = await self._sender.send(url, delivery.id, self._body(delivery), secrets)
             await self._noted(lambda: self._settle(taken, outcome))
         finally:

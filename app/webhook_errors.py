@@ -14,6 +14,15 @@ class TooManyWebhooks(AppError):
         super().__init__(f"{most} webhooks are registered already; remove one that is not needed.")
 
 
+class SecretIsSet(AppError):
+    """The setting gives the secret for receivers that a request named."""
+
+    status, code, title = 409, "secret_is_set", "The secret is given by the settings"
+
+    def __init__(self) -> None:
+        super().__init__("COMFY_RELAY_WEBHOOK_SECRET gives this secret; change it there, and start the service again.")
+
+
 class WebhookDisabled(AppError):
     """Nothing is delivered to it."""
 

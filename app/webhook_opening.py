@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from app import clock
 from app.addresses import Allowed
 from app.db.delivery_queue import DeliveryQueue
 from app.db.engine import Database
@@ -19,8 +18,9 @@ from app.supervision import background
 from app.webhook_delivery import Deliverer, Places
 from app.webhook_policy import Policy
 from app.webhook_records import Delivery
+from app.webhook_secrets import ServiceSecrets
 from app.webhook_sending import Sender
-from app.webhooks import Webhooks, new_secret
+from app.webhooks import Webhooks
 
 DAY_S = 24 * 3600.0
 
@@ -41,10 +41,10 @@ async def open_webhooks(
     shelf, queue, allowed = WebhookShelf(database), DeliveryQueue(database), Allowed.of(settings.webhook_allow)
     sender = Sender(allowed, timeout_s=settings.webhook_timeout_s)
     stack.callback(sender.close)
-    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret is not None else None
-    if secret is None:
-        secret = await shelf.service_secret(new_secret(), now=clock.now())
     is_shared = settings.redis_url is not None
+    given = settings.webhook_secret.get_secret_value() if settings.webhook_secret is not None else None
+    secrets = ServiceSecrets(shelf, given, is_shared=is_shared)
+    await secrets.read()
     deliverer = Deliverer(
         queue,
         shelf,
@@ -57,7 +57,7 @@ async def open_webhooks(
         ),
         Places(settings.webhook_at_once, settings.webhook_at_once_each),
         body=body,
-        service_secret=lambda: secret,
+        service_secrets=secrets.signing,
         on_disabled=outbox.refresh,
         is_alone=not is_shared,
         keep_s=settings.webhook_keep_days * DAY_S,
@@ -72,7 +72,7 @@ async def open_webhooks(
         allowed,
         body=body,
         wake=deliverer.wake,
-        service_secret=secret,
+        service_secrets=secrets,
         give_up_s=settings.webhook_give_up_s,
         is_shared=is_shared,
     )

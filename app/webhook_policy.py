@@ -23,17 +23,22 @@ _DAY_S: Final = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an attempt: an HTTP `status`, or none; `error` is one sentence for anything but a success."""
+    """What came of an attempt: an HTTP `status`, or none; `error` is one sentence for anything but a success.
+
+    `url` and `answer` are as an `Attempt` has them.
+    """
 
     at: float
     duration_s: float
     status: int | None = None
     error: str | None = None
     retry_after_s: float | None = None
+    url: str | None = None
+    answer: str | None = None
 
     @property
     def attempt(self) -> Attempt:
-        return Attempt(self.at, round(self.duration_s, 3), self.status, self.error)
+        return Attempt(self.at, round(self.duration_s, 3), self.status, self.error, self.url, self.answer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,17 @@ class DeliveryStatus(StrEnum):
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One try. `status` is the HTTP status that came; None: none did. `error` is one sentence without addresses."""
+    """One try. `status` is the HTTP status that came; None: none did. `error` is one sentence without addresses.
+
+    `url` is where it went, without its query. `answer` is the beginning of what was answered to a failure, as text.
+    """
 
     at: float
     duration_s: float
     status: int | None = None
     error: str | None = None
+    url: str | None = None
+    answer: str | None = None
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +59,19 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     def secrets_at(self, now: float) -> tuple[str, ...]:
         """What a delivery is signed with then, the newest first."""
-        if self.previous_secret is None or (self.previous_until or 0.0) <= now:
-            return (self.secret,)
-        return (self.secret, self.previous_secret)
+        return _valid(self.secret, self.previous_secret, self.previous_until, now)
+
+
+class ServiceSecret(msgspec.Struct, frozen=True):
+    """What signs for receivers that only a request named, as an `Endpoint` has its own."""
+
+    secret: str
+    previous_secret: str | None = None
+    previous_until: float | None = None
+
+    def secrets_at(self, now: float) -> tuple[str, ...]:
+        """What a delivery is signed with then, the newest first."""
+        return _valid(self.secret, self.previous_secret, self.previous_until, now)
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +108,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         return (*self.log, attempt)[-MAX_ATTEMPTS_KEPT:]
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """How it goes with a registered receiver: deliveries still to be made, and since when they fail, if they do."""
+
+    pending: int = 0
+    failing_since: float | None = None
+
+
 class Lane(msgspec.Struct, frozen=True):
     """How it goes with a lane whose last attempts failed. `blocked_until`: nothing is sent there before then."""
 
@@ -104,3 +126,7 @@ class Lane(msgspec.Struct, frozen=True):
     @property
     def is_broken(self) -> bool:
         return self.failures >= BROKEN_AFTER
+
+
+def _valid(secret: str, previous: str | None, until: float | None, now: float) -> tuple[str, ...]:
+    return (secret,) if previous is None or (until or 0.0) <= now else (secret, previous)

@@ -41,9 +41,10 @@ def problem_of(text: str, allowed: Allowed) -> str | None:
 def closed(url: URL) -> str:
     """What is said of a host or a port that is not open to the public."""
     port = url.port or 0
+    host = f"[{url.host}]" if ":" in (url.host or "") else url.host
     return (
         f"leads to a host or to a port ({port}) that is not open to the public, which webhooks are not sent to;"
-        f" have COMFY_RELAY_WEBHOOK_ALLOW name it as {url.host}:{port}"
+        f" have COMFY_RELAY_WEBHOOK_ALLOW name it as {host}:{port}"
     )
 
 

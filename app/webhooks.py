@@ -1,16 +1,14 @@
 """The use cases of webhooks: register, read, change, remove, try out, look through what was delivered, deliver again.
 
-Owns secrets: each is made here, and shown once, when it is made. Who is told of what is decided by the outbox, in the
+A receiver's secret is shown once, when it is made. Who is told of what is decided by the outbox, in the
 transaction of what is told; sending is `webhook_delivery`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import secrets
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from app import clock
@@ -22,12 +20,12 @@ from app.db.webhook_shelf import Place, WebhookShelf
 from app.errors import InvalidRequest, NotFound, Problem
 from app.webhook_errors import TooManyWebhooks, WebhookDisabled
 from app.webhook_news import TEST
-from app.webhook_records import ROTATION_S, Delivery, DeliveryStatus, Endpoint, Lane
+from app.webhook_records import ROTATION_S, Delivery, DeliveryStatus, Endpoint, Standing
+from app.webhook_secrets import ServiceSecrets, new_secret
 from app.webhook_sending import Sender
-from app.webhook_settings import SECRET_BYTES, SECRET_PREFIX
 from app.webhook_urls import problem_of
 
-__all__ = ["Delivery", "DeliveryStatus", "Endpoint", "Webhooks"]
+__all__ = ["Delivery", "DeliveryStatus", "Endpoint", "Standing", "Webhooks", "new_secret"]
 
 MAX_WEBHOOKS: Final = 100
 """Each that wants an event adds a row to the transaction of what happened."""
@@ -36,7 +34,7 @@ MAX_WEBHOOKS: Final = 100
 class Webhooks:
     """`is_shared`: other processes write to the outbox, too. `wake` has the sending side look what there is to do.
 
-    `receivers`: whom webhooks may go to besides the public. `body(delivery)` is what is sent. `service_secret` signs
+    `receivers`: whom webhooks may go to besides the public. `body(delivery)` is what is sent. `service_secrets` sign
     for receivers that only a request named.
     """
 
@@ -50,14 +48,19 @@ class Webhooks:
         *,
         body: Callable[[Delivery], str],
         wake: Callable[[], None],
-        service_secret: str,
+        service_secrets: ServiceSecrets,
         give_up_s: float,
         is_shared: bool,
     ) -> None:
         self._shelf, self._queue, self._outbox, self._sender = shelf, queue, outbox, sender
         self.receivers, self._body, self._wake = receivers, body, wake
         self._give_up_s, self._is_shared = give_up_s, is_shared
-        self.service_secret = service_secret
+        self.service_secrets = service_secrets
+
+    @property
+    def ended(self) -> Mapping[DeliveryStatus, int]:
+        """How many deliveries ended here since the start, tests aside."""
+        return self._queue.ended
 
     async def register(
         self, url: str, events: Collection[str], description: str | None, *, is_enabled: bool
@@ -87,9 +90,13 @@ class Webhooks:
             raise NotFound("webhook", webhook_id)
         return endpoint
 
-    async def state(self, webhook_id: str) -> tuple[int, Lane | None]:
-        """How many deliveries to it are still to be made, and since when they fail, if they do."""
-        return await self._shelf.pending_count(webhook_id), await self._queue.trouble(webhook_id)
+    async def standing(self, webhook_id: str) -> Standing:
+        """How it goes with a receiver."""
+        return (await self.standings([webhook_id])).get(webhook_id, Standing())
+
+    async def standings(self, webhook_ids: Collection[str]) -> Mapping[str, Standing]:
+        """How it goes with each of these that is there."""
+        return await self._shelf.standings(webhook_ids)
 
     async def list(self, limit: int, before: Place | None) -> tuple[Endpoint, ...]:
         """Newest first, after the one created at that time (seconds since the epoch) with that id."""
@@ -98,8 +105,10 @@ class Webhooks:
     async def change(self, webhook_id: str, **values: Any) -> Endpoint:
         """Change some of `url`, `events`, `description` and `is_enabled`. Raises NotFound, InvalidRequest.
 
-        Disabled, it gets nothing more, and what was still to be sent has failed; enabled, it starts anew.
+        Disabled, it gets nothing more, and what was still to be sent has failed; enabled again, or with another URL, it
+        starts anew.
         """
+        before = await self.get(webhook_id)
         if "url" in values:
             await self._check(values["url"])
         if "is_enabled" in values:
@@ -108,7 +117,7 @@ class Webhooks:
         endpoint = await self._shelf.change(webhook_id, **values, updated_at=now)
         if endpoint is None:
             raise NotFound("webhook", webhook_id)
-        if endpoint.is_enabled:
+        if endpoint.is_enabled and (endpoint.url != before.url or not before.is_enabled):
             await self._queue.mend(webhook_id, now=now)
         await self._told()
         if not endpoint.is_enabled:
@@ -211,8 +220,3 @@ class Webhooks:
         await self._outbox.refresh()
         if self._is_shared:
             await asyncio.sleep(STALE_S)
-
-
-def new_secret() -> str:
-    """A secret as the specification has it."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES[0])).decode()

@@ -78,6 +78,7 @@ def test_one_closed_address_among_open_ones_closes_the_name() -> None:
         ("::1", "whatever", 80, "::1"),
         ("127.0.0.1:9000", "127.0.0.1", 9000, "127.0.0.1"),
         ("[::1]:9000", "::1", 9000, "::1"),
+        ("[::1]", "::1", 9000, "::1"),
     ],
 )
 def test_what_is_allowed_may_be_asked(entry: str, host: str, port: int, address: str) -> None:
@@ -113,10 +114,19 @@ def test_what_is_allowed_opens_nothing_else(entry: str, host: str, port: int, ad
         "a b",
         "*.lan",
         "[x]:80",
+        "[x]",
     ],
 )
 def test_an_entry_that_cannot_be_meant_is_refused_by_its_name(entry: str) -> None:
     with pytest.raises(ValueError, match=r".+") as raised:
         Allowed.of(["fine.lan", entry])
+
+    assert repr(entry) in str(raised.value)
+
+
+@pytest.mark.parametrize("entry", ["http://127.0.0.1:9100", "https://files.lan", "HTTP://[::1]:9100/hooks"])
+def test_a_url_where_a_host_belongs_is_told_to_leave_its_scheme_out(entry: str) -> None:
+    with pytest.raises(ValueError, match=r"leave out https?://") as raised:
+        Allowed.of([entry])
 
     assert repr(entry) in str(raised.value)

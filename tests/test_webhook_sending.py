@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -129,6 +130,43 @@ async def test_every_answer_is_an_outcome(does: object, status: int | None, erro
 
 
 @pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        (answer(400, b'{"detail": "no such\r\n\x1b[2Jhook \x00"}'), '{"detail": "no such [2Jhook "}'),
+        (answer(500, "é".encode() * 5_000_000), "é" * 300),
+        (answer(400, b"\xff\xfe gone"), "\ufffd\ufffd gone"),
+        (answer(400, b"packed", Content_Encoding="gzip"), None),
+        (answer(400), None),
+        (answer(200, b"thanks"), None),
+        (b"HTTP/1.1 500 X\r\nContent-Length: 99\r\n\r\ncut off", "cut off"),
+        (b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\nnothing", None),
+    ],
+    ids=["controls", "long", "no text", "packed", "empty", "taken", "cut off", "garbage"],
+)
+async def test_what_a_receiver_answers_to_what_it_refuses_is_kept_in_part(
+    receiver: Receiver, does: bytes, said: str | None
+) -> None:
+    receiver.faults["/a/b"].append(does)
+
+    outcome = await sent(receiver.url("/a/b?token=secret"), None, LOOPBACK)
+
+    assert (outcome.attempt.answer, outcome.attempt.url) == (said, receiver.url("/a/b"))
+
+
+async def test_a_receiver_that_never_comes_to_the_end_of_its_answer_has_answered(receiver: Receiver) -> None:
+    async def stalling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 X\r\nContent-Length: 99\r\n\r\nbusy")
+        await reader.read(-1)
+        writer.close()
+
+    async with await asyncio.start_server(stalling, LOOPBACK) as server:
+        url = f"http://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/"
+        outcome = await sent(url, None, LOOPBACK, timeout_s=0.3)
+
+    assert (outcome.status, outcome.error, outcome.attempt.answer) == (503, "it answered 503", "busy")
+
+
+@pytest.mark.parametrize(
     ("given", "seconds"),
     [
         ("7", 7.0),
@@ -168,3 +206,10 @@ async def test_an_unknown_name_is_told_without_more() -> None:
 )
 def test_what_can_be_seen_of_a_url_is_said_at_once(url: str, allowed: tuple[str, ...], is_fine: bool) -> None:
     assert (problem_of(url, Allowed.of(allowed)) is None) is is_fine
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:9100/x", "http://127.0.0.1:9100/x", "http://app.localhost:9100/x"])
+def test_what_a_refusal_says_to_allow_allows_it(url: str) -> None:
+    said = problem_of(url, Allowed()) or ""
+
+    assert problem_of(url, Allowed.of([said.rpartition(" ")[2]])) is None

@@ -43,12 +43,12 @@ def generation_part(body: dict[str, Any]) -> GenerationCreate:
 
 def written_body(raw: bytes, model: type[WireT], hint: str) -> WireT:
     """The body of something a caller makes, as `model` has it; `hint` says what to send. Raises like the other."""
-    body = _decoded(raw)
-    if not isinstance(body, dict):
-        raise InvalidRequest(Problem("", f"send a JSON object with {hint}"))
-    if problems := list(_too_deep(body)):
-        raise InvalidRequest(*problems[:MAX_PROBLEMS])
-    return _validated(model, body)
+    return _written(_decoded(raw), model, f"send a JSON object with {hint}")
+
+
+def options_body(raw: bytes, model: type[WireT], hint: str) -> WireT:
+    """The options of something that can be asked for without any; no body has none. Raises like the others."""
+    return _written(_decoded(raw) if raw.strip() else {}, model, f"send a JSON object with {hint}, or nothing")
 
 
 def overrides_body(raw: bytes) -> dict[str, Any]:
@@ -66,6 +66,8 @@ def worded(found: ErrorDetails) -> str:
     match found["type"]:
         case "dict_type":
             return _OBJECT
+        case "model_type" | "model_attributes_type" if found["loc"] and found["loc"][-1] == "webhook":
+            return 'must be an object like {"url": "https://..."}'
         case "model_type" | "model_attributes_type":
             return "must be the source of a file as text, or an object with it"
         case "missing":
@@ -74,6 +76,8 @@ def worded(found: ErrorDetails) -> str:
             return "must be made of lower-case letters, digits, `-` and `_`, and begin with a letter or digit"
         case "string_pattern_mismatch" if found["loc"] and found["loc"][-1] == "size":
             return "must be WIDTHxHEIGHT in pixels, such as 1024x1024, or auto"
+        case "string_pattern_mismatch" if found["loc"] and found["loc"][-1] == "delivery_id":
+            return "must be a delivery's id: msg_ and 32 digits, 0 to 9 and a to f"
         case "string_pattern_mismatch":
             return _UUID
         case "value_error":
@@ -83,6 +87,14 @@ def worded(found: ErrorDetails) -> str:
         case _:
             text: str = found["msg"].replace("Input should", "must", 1).replace("String should", "must", 1)
             return text[:1].lower() + text[1:]
+
+
+def _written(body: object, model: type[WireT], hint: str) -> WireT:
+    if not isinstance(body, dict):
+        raise InvalidRequest(Problem("", hint))
+    if problems := list(_too_deep(body)):
+        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+    return _validated(model, body)
 
 
 def _validated(model: type[WireT], body: Mapping[str, Any]) -> WireT:

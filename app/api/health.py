@@ -38,5 +38,5 @@ async def ready(services: ServicesDep) -> Response:
 @readable(router, "/metrics", response_class=PlainTextResponse)
 async def metrics(services: ServicesDep) -> Response:
     """Figures for Prometheus."""
-    body, content_type = exposition(services.health, len(services.hub))
+    body, content_type = exposition(services.health, len(services.hub), await services.health.figures.gauges())
     return Response(body, headers={"Content-Type": content_type})

@@ -18,7 +18,7 @@ from app.api.request_schemas import GenerationCreate
 from app.api.schemas import GenerationPage, GenerationStarted, ProblemRead
 from app.api.template_schemas import TemplateWrite
 from app.api.v2.schemas import AssetFromHash, ErrorEnvelope, JobCreate
-from app.api.webhook_schemas import WebhookChange, WebhookWrite
+from app.api.webhook_schemas import RedeliveryWrite, WebhookChange, WebhookWrite
 from app.catalogue import Template
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -133,6 +133,13 @@ WEBHOOK_CHANGE: Final[dict[str, Any]] = {
     }
 }
 
+REDELIVERY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": False,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RedeliveryWrite"}}},
+    }
+}
+
 BATCH_EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "unnamed events, each with an `id` and a JSON object with a `type`",
@@ -199,7 +206,7 @@ SHOWN: Final = (
 
 WRITTEN: Final = (
     *(GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate),
-    *(WebhookWrite, WebhookChange, JobCreate, AssetFromHash),
+    *(WebhookWrite, WebhookChange, RedeliveryWrite, JobCreate, AssetFromHash),
 )
 """Bodies that routes read by themselves."""
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from app import clock
 from app.api.schemas import UUID, Wire
 from app.records import WebhookTarget
 from app.webhook_news import BATCH_COMPLETED, DEFAULT_EVENTS, ENDS
-from app.webhook_records import Attempt, Delivery, DeliveryStatus, Endpoint, Lane
+from app.webhook_records import Attempt, Delivery, DeliveryStatus, Endpoint, ServiceSecret, Standing
 from app.webhook_urls import MAX_URL_CHARS, parsed
 
 GenerationEvent = Literal[
@@ -125,12 +126,12 @@ class WebhookRead(Wire):
     disabled_reason: str | None = Field(description="why the service itself disabled it")
     created_at: datetime
     updated_at: datetime
-    pending: int | None = Field(default=None, description="deliveries still to be made; where one is asked for")
-    failing_since: datetime | None = Field(default=None, description="since when none succeeds; where one is asked for")
+    pending: int = Field(description="deliveries still to be made")
+    failing_since: datetime | None = Field(description="since when none succeeds; null: it works")
 
     @classmethod
-    def of(cls, endpoint: Endpoint, state: tuple[int, Lane | None] | None = None) -> WebhookRead:
-        return cls(**_read(endpoint, state))
+    def of(cls, endpoint: Endpoint, standing: Standing) -> WebhookRead:
+        return cls(**_read(endpoint, standing))
 
 
 class WebhookMade(WebhookRead):
@@ -139,8 +140,8 @@ class WebhookMade(WebhookRead):
     secret: str = Field(description="verifies what it gets: keep it, it is not shown again", examples=["whsec_..."])
 
     @classmethod
-    def of(cls, endpoint: Endpoint, state: tuple[int, Lane | None] | None = None) -> WebhookMade:
-        return cls(**_read(endpoint, state), secret=endpoint.secret)
+    def of(cls, endpoint: Endpoint, standing: Standing) -> WebhookMade:
+        return cls(**_read(endpoint, standing), secret=endpoint.secret)
 
 
 class WebhookPage(Wire):
@@ -156,19 +157,35 @@ class SecretRead(Wire):
     secret: str
     previous_until: datetime | None = None
 
+    @classmethod
+    def of(cls, known: ServiceSecret | Endpoint) -> SecretRead:
+        until = known.previous_until
+        signs = len(known.secrets_at(clock.now())) > 1
+        return cls(secret=known.secret, previous_until=_time(until) if signs and until is not None else None)
+
 
 class AttemptRead(Wire):
-    """One try. `status` is the HTTP status that came, null if none did."""
+    """One try. `status` is the HTTP status that came, null if none did.
+
+    `url` is where it went, without its query; `answer` is the beginning of what was answered to a failure.
+    """
 
     at: datetime
     duration_seconds: float
     status: int | None
     error: str | None
+    url: str | None
+    answer: str | None
 
     @classmethod
     def of(cls, attempt: Attempt) -> AttemptRead:
         return cls(
-            at=_time(attempt.at), duration_seconds=attempt.duration_s, status=attempt.status, error=attempt.error
+            at=_time(attempt.at),
+            duration_seconds=attempt.duration_s,
+            status=attempt.status,
+            error=attempt.error,
+            url=attempt.url,
+            answer=attempt.answer,
         )
 
 
@@ -214,14 +231,21 @@ class DeliveryPage(Wire):
     next_cursor: str | None
 
 
+class RedeliveryWrite(Wire):
+    """Which failed deliveries to make again."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"since": "2027-01-31T00:00:00Z"}]})
+
+    since: datetime | None = Field(default=None, description="only those of events since then; default: all in the log")
+
+
 class RedeliveryRead(Wire):
     """How many deliveries will be made again."""
 
     count: int
 
 
-def _read(endpoint: Endpoint, state: tuple[int, Lane | None] | None) -> dict[str, Any]:
-    pending, lane = (None, None) if state is None else state
+def _read(endpoint: Endpoint, standing: Standing) -> dict[str, Any]:
     return {
         "id": endpoint.id,
         "url": endpoint.url,
@@ -231,8 +255,8 @@ def _read(endpoint: Endpoint, state: tuple[int, Lane | None] | None) -> dict[str
         "disabled_reason": endpoint.disabled_reason,
         "created_at": _time(endpoint.created_at),
         "updated_at": _time(endpoint.updated_at),
-        "pending": pending,
-        "failing_since": None if lane is None else _time(lane.failing_since),
+        "pending": standing.pending,
+        "failing_since": None if standing.failing_since is None else _time(standing.failing_since),
     }
 
 

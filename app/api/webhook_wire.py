@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from app.api.links import Links
-from app.records import OutputKind
+from app.records import OutputKind, Status
 from app.webhook_news import BATCH_COMPLETED, OUTPUT, TEST, BatchNews, GenerationNews, OutputNews
 from app.webhook_records import Delivery
 
@@ -75,7 +75,7 @@ class WebhookBodies:
             "id": news.id,
             "status": news.status.value,
             "total": news.total,
-            "counts": {status.value: count for status, count in news.counts.items()},
+            "counts": {status.value: news.counts.get(status, 0) for status in Status},
             "projectId": news.project_id,
             "metadata": news.metadata,
             "createdAt": _time(news.created_at),

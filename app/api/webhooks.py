@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.api.bodies import written_body
+from app.api.bodies import MAX_PROBLEMS, options_body, written_body
 from app.api.cursors import LATEST_S, MESSAGES, UUIDS, cursor_of, place_of
 from app.api.dependencies import GenerationId, Services, ServicesDep
-from app.api.openapi import WEBHOOK, WEBHOOK_CHANGE, errors, readable
+from app.api.openapi import REDELIVERY, WEBHOOK, WEBHOOK_CHANGE, errors, readable
 from app.api.schemas import UUID
 from app.api.webhook_schemas import (
     MESSAGE_ID,
     DeliveryPage,
     DeliveryRead,
     RedeliveryRead,
+    RedeliveryWrite,
     SecretRead,
     WebhookChange,
     WebhookMade,
@@ -27,9 +28,12 @@ from app.api.webhook_schemas import (
     WebhookRead,
     WebhookWrite,
 )
-from app.webhooks import Delivery, DeliveryStatus
+from app.errors import InvalidRequest, Problem
+from app.webhooks import Delivery, DeliveryStatus, Standing
 
 router = APIRouter(prefix="/api", tags=["webhooks"])
+
+NO_STORE: Final = {"Cache-Control": "no-store"}
 
 WebhookId = Annotated[str, Path(pattern=UUID, description="a registered receiver's id")]
 BatchId = Annotated[str, Path(pattern=UUID, description="a batch's id")]
@@ -50,13 +54,25 @@ async def change_body(request: Request) -> WebhookChange:
     return written_body(await request.body(), WebhookChange, "what is to change")
 
 
+async def redelivery(request: Request, since: Since = None) -> datetime | None:
+    """Since when failed deliveries are to be made again; in the query or in the body, as the caller likes."""
+    if unknown := sorted(set(request.query_params) - {"since"}):
+        raise InvalidRequest(*(Problem(f"?{name}", "is no option; there is: since") for name in unknown[:MAX_PROBLEMS]))
+    body = options_body(await request.body(), RedeliveryWrite, "since")
+    if body.since is not None and since is not None:
+        raise InvalidRequest(Problem("/since", "is given twice, also as ?since; send one of them"))
+    return body.since or since
+
+
 @readable(router, "/webhooks", responses={200: {"model": WebhookPage}, **errors(422)})
 async def listing(services: ServicesDep, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Registered receivers, newest first, without their secrets."""
     found = await services.webhooks.list(limit + 1, place_of(cursor, UUIDS))
     page, more = found[:limit], len(found) > limit
     after = cursor_of(page[-1].created_at, page[-1].id) if more else None
-    return _json(WebhookPage(items=[WebhookRead.of(each) for each in page], next_cursor=after))
+    standings = await services.webhooks.standings([each.id for each in page])
+    items = [WebhookRead.of(each, standings.get(each.id, Standing())) for each in page]
+    return _json(WebhookPage(items=items, next_cursor=after))
 
 
 @router.post(
@@ -72,13 +88,22 @@ async def create(body: Annotated[WebhookWrite, Depends(write_body)], services: S
     `webhook-signature`, and a thin JSON body of `type`, `timestamp` and `data`.
     """
     made = await services.webhooks.register(body.url, body.wanted, body.description, is_enabled=body.enabled)
-    return _json(WebhookMade.of(made), 201, {"Location": f"/api/webhooks/{made.id}"})
+    return _json(WebhookMade.of(made, Standing()), 201, {"Location": f"/api/webhooks/{made.id}"})
 
 
 @readable(router, "/webhooks/secret", responses={200: {"model": SecretRead}, **errors()})
 async def service_secret(services: ServicesDep) -> Response:
     """The secret that signs events for receivers that a request named (`webhook` of a generation or a batch)."""
-    return _json(SecretRead(secret=services.webhooks.service_secret), headers={"Cache-Control": "no-store"})
+    return _json(SecretRead.of(await services.webhooks.service_secrets.read()), headers=NO_STORE)
+
+
+@router.post("/webhooks/secret", responses={200: {"model": SecretRead}, **errors(409)})
+async def rotate_service_secret(services: ServicesDep) -> Response:
+    """A new secret for receivers that a request named. For a day every event is signed with the one before, too.
+
+    Where `COMFY_RELAY_WEBHOOK_SECRET` gives it, it is changed there.
+    """
+    return _json(SecretRead.of(await services.webhooks.service_secrets.rotate()), headers=NO_STORE)
 
 
 @readable(router, "/webhooks/deliveries/{delivery_id}", responses={200: {"model": DeliveryRead}, **errors(404, 422)})
@@ -101,7 +126,7 @@ async def redeliver(delivery_id: DeliveryId, services: ServicesDep) -> Response:
 async def read(webhook_id: WebhookId, services: ServicesDep) -> Response:
     """One receiver: what it is told of, how much is still to be delivered, since when that fails."""
     endpoint = await services.webhooks.get(webhook_id)
-    return _json(WebhookRead.of(endpoint, await services.webhooks.state(webhook_id)))
+    return _json(WebhookRead.of(endpoint, await services.webhooks.standing(webhook_id)))
 
 
 @router.put(
@@ -114,9 +139,11 @@ async def change(
 ) -> Response:
     """Change it; what is not sent stays as it is. What waits goes to the new URL.
 
-    Disabled, it is told nothing more, and what was still to be delivered has failed; enabled again, it starts anew.
+    Disabled, it is told nothing more, and what was still to be delivered has failed; enabled again, or
+    with another URL, it starts anew.
     """
-    return _json(WebhookRead.of(await services.webhooks.change(webhook_id, **body.changes)))
+    endpoint = await services.webhooks.change(webhook_id, **body.changes)
+    return _json(WebhookRead.of(endpoint, await services.webhooks.standing(webhook_id)))
 
 
 @router.delete("/webhooks/{webhook_id}", status_code=204, responses=errors(404, 422))
@@ -130,8 +157,7 @@ async def remove(webhook_id: WebhookId, services: ServicesDep) -> Response:
 async def rotate(webhook_id: WebhookId, services: ServicesDep) -> Response:
     """A new secret, shown this one time. For a day every event is signed with the one before, too."""
     made = await services.webhooks.rotate(webhook_id)
-    until = datetime.fromtimestamp(made.previous_until or 0.0, UTC)
-    return _json(SecretRead(secret=made.secret, previous_until=until), headers={"Cache-Control": "no-store"})
+    return _json(SecretRead.of(made), headers=NO_STORE)
 
 
 @router.post("/webhooks/{webhook_id}/test", responses={200: {"model": DeliveryRead}, **errors(404, 422)})
@@ -152,10 +178,16 @@ async def deliveries(
 @router.post(
     "/webhooks/{webhook_id}/redeliver",
     status_code=202,
-    responses={202: {"model": RedeliveryRead}, **errors(404, 409, 422)},
+    responses={202: {"model": RedeliveryRead}, **errors(400, 404, 409, 413, 422)},
+    openapi_extra=REDELIVERY,
 )
-async def redeliver_failed(webhook_id: WebhookId, services: ServicesDep, since: Since = None) -> Response:
-    """Deliver everything again that failed, in the order it happened for each generation, under the same ids."""
+async def redeliver_failed(
+    webhook_id: WebhookId, since: Annotated[datetime | None, Depends(redelivery)], services: ServicesDep
+) -> Response:
+    """Deliver everything again that failed, in the order it happened for each generation, under the same ids.
+
+    `since` may stand in the query or in the body. Tests are not made again.
+    """
     return _json(RedeliveryRead(count=await services.webhooks.redeliver_failed(webhook_id, _seconds(since))), 202)
 
 

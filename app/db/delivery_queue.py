@@ -7,6 +7,7 @@ pending is ever taken. Decides nothing about times: those are handed in.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -78,6 +79,8 @@ class DeliveryQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.ended = Counter[DeliveryStatus]()
+        """Deliveries whose end was written here, since the start."""
 
     async def look(self) -> tuple[LaneLook, ...]:
         """Every lane with something pending, by name."""
@@ -105,8 +108,8 @@ class DeliveryQueue:
         """The receiver took it: the lane works, and what waited for it is due."""
         delivery = taken.delivery
 
-        def work(connection: sa.Connection) -> None:
-            _end(connection, delivery, DeliveryStatus.DELIVERED, attempt, now)
+        def work(connection: sa.Connection) -> int:
+            ended = _end(connection, delivery, DeliveryStatus.DELIVERED, attempt, now)
             if taken.is_troubled:
                 mended = sa.delete(LANES).where(_L.lane == delivery.lane).returning(_L.failures)
                 failures = connection.execute(mended).scalar()
@@ -114,8 +117,9 @@ class DeliveryQueue:
                     _hurry(connection, now, _D.lane == delivery.lane)
             if delivery.log:
                 _hurry(connection, now, _D.target == delivery.target, _D.subject == delivery.subject)
+            return ended
 
-        await self._database.write(work)
+        self.ended[DeliveryStatus.DELIVERED] += await self._database.write(work)
 
     async def failed(self, taken: Taken, attempt: Attempt, *, retry_at: float, lane: Lane) -> None:
         """It is tried again then, and what comes after it waits. `lane` is how it goes there now.
@@ -139,13 +143,14 @@ class DeliveryQueue:
         """It is not tried again; what comes after it is due. None of both: it was not even tried."""
         delivery = taken.delivery
 
-        def work(connection: sa.Connection) -> None:
-            _end(connection, delivery, DeliveryStatus.FAILED, attempt, now)
+        def work(connection: sa.Connection) -> int:
+            ended = _end(connection, delivery, DeliveryStatus.FAILED, attempt, now)
             _hurry(connection, now, _D.target == delivery.target, _D.subject == delivery.subject)
             if lane is not None:
                 _put(connection, lane)
+            return ended
 
-        await self._database.write(work)
+        self.ended[DeliveryStatus.FAILED] += await self._database.write(work)
 
     async def trouble(self, lane: str) -> Lane | None:
         """How it goes with a lane; None for one that works."""
@@ -168,8 +173,9 @@ class DeliveryQueue:
         free = sa.or_(_D.leased_until.is_(None), _D.leased_until <= sa.literal(now, _INSTANT))
         chosen = sa.select(_D.id).where(PENDING, free, *conditions).limit(_AT_ONCE)
         given_up = {"status": DeliveryStatus.FAILED.value, "ended_at": now, "leased_until": None}
-        statement = sa.update(DELIVERIES).where(_D.id.in_(chosen)).values(given_up)
-        return await self._repeated(statement)
+        count = await self._repeated(sa.update(DELIVERIES).where(_D.id.in_(chosen)).values(given_up))
+        self.ended[DeliveryStatus.FAILED] += count
+        return count
 
     async def drop_lane(self, lane: str, *, now: float) -> int:
         """Give up what is pending there: its receiver is disabled."""
@@ -248,10 +254,10 @@ def _endpoint(connection: sa.Connection, webhook_id: str | None) -> Endpoint | N
 
 def _end(
     connection: sa.Connection, delivery: Delivery, status: DeliveryStatus, attempt: Attempt | None, now: float
-) -> None:
+) -> int:
     log = delivery.log if attempt is None else delivery.noted(attempt)
     values = {"status": status.value, "ended_at": now, "leased_until": None, "log": log}
-    connection.execute(sa.update(DELIVERIES).where(_D.id == delivery.id, PENDING).values(values))
+    return connection.execute(sa.update(DELIVERIES).where(_D.id == delivery.id, PENDING).values(values)).rowcount
 
 
 def _hurry(connection: sa.Connection, now: float, *conditions: sa.ColumnElement[bool]) -> None:

@@ -7,6 +7,7 @@ generation: what may follow what is the lifecycle's.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +15,7 @@ from app.db import statements
 from app.db.errors import AlreadyRecorded
 from app.db.group_commit import GroupCommit
 from app.db.rows import RowEncoder, to_record
+from app.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +42,8 @@ class Repository:
         self._encoder = RowEncoder(database.dialect)
         self._commits = GroupCommit(database, limit=max_waiting_writes)
         self._running = AsyncExitStack()
+        self.ended = Counter[Status]()
+        """Generations whose end was written here, since the start."""
 
     async def run(self) -> None:
         """Commit writes until `close` or cancellation. Run it once."""
@@ -75,12 +79,12 @@ class Repository:
         False, and nothing was changed: the record has another version by now, or is gone. Receivers of webhooks that
         want to be told of it are on record in the same transaction.
         """
-        if self._outbox is None:
-            return await self._commits.write(self._encoder.change(before, after))
-        deliveries = await self._outbox.of_change(before, after)
+        deliveries = () if self._outbox is None else await self._outbox.of_change(before, after)
         is_written = await self._commits.write(self._encoder.change(before, after, deliveries))
-        if is_written and deliveries:
+        if is_written and deliveries and self._outbox is not None:
             self._outbox.written()
+        if is_written and after.is_terminal and not before.is_terminal:
+            self.ended[after.status] += 1
         return is_written
 
     async def get(self, generation_id: str) -> Generation | None:

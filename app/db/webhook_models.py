@@ -37,7 +37,7 @@ class WebhookRow(SQLModel, table=True):
 
 
 class WebhookSecretRow(SQLModel, table=True):
-    """What signs deliveries to receivers that only a request named. One row."""
+    """What signs deliveries to receivers that only a request named: the one, and the one before it."""
 
     __tablename__: ClassVar[str] = "webhook_secrets"
 

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.delivery_queue import to_delivery, to_endpoint
-from app.db.delivery_statements import COLUMNS, ENDPOINT_COLUMNS, ENDPOINT_FIELDS
+from app.db.delivery_statements import COLUMNS, ENDPOINT_COLUMNS, ENDPOINT_FIELDS, PENDING
 from app.db.outbox import insert_deliveries
 from app.db.webhook_models import DELIVERIES, LANES, WEBHOOK_SECRETS, WEBHOOKS
-from app.webhook_records import Delivery, DeliveryStatus, Endpoint
+from app.webhook_news import TEST
+from app.webhook_records import ROTATION_S, Delivery, DeliveryStatus, Endpoint, ServiceSecret, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,7 +32,11 @@ _AT_ONCE: Final = 500
 _D: Final = DELIVERIES.c
 _W: Final = WEBHOOKS.c
 _INSTANT: Final = _D.created_at.type
+_S: Final = WEBHOOK_SECRETS.c
 _SERVICE: Final = "service"
+_BEFORE: Final = "service-before"
+"""Since when it is there is when it was replaced."""
+
 OWNERS: Final = ("webhook_id", "generation_id", "batch_id")
 """What deliveries are listed by."""
 
@@ -95,17 +100,38 @@ class WebhookShelf:
         await self._repeated(sa.delete(DELIVERIES).where(_D.id.in_(theirs)))
         return was_there
 
-    async def service_secret(self, made: str, *, now: float) -> str:
+    async def service_secret(self, made: str, *, now: float) -> ServiceSecret:
         """The secret of this database: `made`, where there was none before."""
-        insert: Any = (postgresql if self._database.dialect.name == "postgresql" else sqlite).insert(WEBHOOK_SECRETS)
-        statement = insert.values(name=_SERVICE, secret=made, created_at=now).on_conflict_do_nothing()
-        known = sa.select(WEBHOOK_SECRETS.c.secret).where(WEBHOOK_SECRETS.c.name == _SERVICE)
+        statement = self._secret_row(_SERVICE, made, now).on_conflict_do_nothing()
+        known = sa.select(_S.name, _S.secret, _S.created_at)
 
-        def work(connection: sa.Connection) -> str:
+        def work(connection: sa.Connection) -> list[Any]:
             connection.execute(statement)
-            return str(connection.execute(known).scalar_one())
+            return list(connection.execute(known).all())
 
-        return await self._database.write(work)
+        found = {name: (secret, since) for name, secret, since in await self._database.write(work)}
+        before, replaced_at = found.get(_BEFORE, (None, 0.0))
+        return ServiceSecret(found[_SERVICE][0], before, None if before is None else replaced_at + ROTATION_S)
+
+    async def rotate_service_secret(self, made: str, *, now: float) -> None:
+        """Put `made` in the place of the secret of this database, which is remembered as the one before."""
+        current = sa.select(_S.secret).where(_S.name == _SERVICE).with_for_update()
+        values = {"secret": made, "created_at": now}
+        replacing = self._secret_row(_SERVICE, made, now).on_conflict_do_update(index_elements=[_S.name], set_=values)
+
+        def work(connection: sa.Connection) -> None:
+            before = connection.execute(current).scalar()
+            if before is not None:
+                kept = {"secret": before, "created_at": now}
+                keeping = self._secret_row(_BEFORE, before, now)
+                connection.execute(keeping.on_conflict_do_update(index_elements=[_S.name], set_=kept))
+            connection.execute(replacing)
+
+        await self._database.write(work)
+
+    def _secret_row(self, name: str, secret: str, now: float) -> Any:
+        dialect = postgresql if self._database.dialect.name == "postgresql" else sqlite
+        return dialect.insert(WEBHOOK_SECRETS).values(name=name, secret=secret, created_at=now)
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         statement = sa.select(*COLUMNS).where(_D.id == delivery_id)
@@ -125,11 +151,13 @@ class WebhookShelf:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(map(to_delivery, rows))
 
-    async def pending_count(self, webhook_id: str) -> int:
-        """How many deliveries to a receiver are still to be made."""
-        statement = sa.select(sa.func.count()).where(_D.lane == webhook_id, sa.text("status = 'pending'"))
-        count: int = await self._database.read(lambda connection: connection.execute(statement).scalar_one())
-        return count
+    async def standings(self, webhook_ids: Collection[str]) -> dict[str, Standing]:
+        """How it goes with each of these receivers that is there, in one query."""
+        pending = sa.select(sa.func.count()).where(_D.lane == _W.id, PENDING).scalar_subquery()
+        joined = WEBHOOKS.outerjoin(LANES, LANES.c.lane == _W.id)
+        statement = sa.select(_W.id, pending, LANES.c.failing_since).select_from(joined).where(_W.id.in_(webhook_ids))
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return {webhook_id: Standing(count, since) for webhook_id, count, since in rows}
 
     async def put(self, row: Row) -> None:
         """Put one delivery on record as it is."""
@@ -142,8 +170,8 @@ class WebhookShelf:
         await self._database.write(lambda connection: connection.execute(statement))
 
     async def failed_again(self, webhook_id: str, since: float, *, now: float, give_up_at: float) -> int:
-        """Have every delivery to a receiver made again that failed and was created since; how many."""
-        failed = (_D.webhook_id == webhook_id, _D.status == DeliveryStatus.FAILED.value)
+        """Have every delivery to a receiver made again that failed and was created since, but for tests; how many."""
+        failed = (_D.webhook_id == webhook_id, _D.status == DeliveryStatus.FAILED.value, _D.event != TEST)
         chosen = sa.select(_D.id).where(*failed, _D.created_at >= sa.literal(since, _INSTANT)).limit(_AT_ONCE)
         statement = sa.update(DELIVERIES).where(_D.id.in_(chosen)).values(_again(now, give_up_at))
         return await self._repeated(statement)

@@ -7,11 +7,14 @@ import asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.comfyui.simulator import Simulator
+from app.db.errors import DatabaseUnavailable
+from app.figures import Figures, Gauges
 from tests.api.asking import QUICK, held_while_drawing, out_of_reach
 from tests.conftest import Serve
 from tests.databases import PostgresServer
+from tests.receiving import QUICKLY, receiving, registered
 from tests.service import Json, Service
-from tests.waiting import WITHIN_S
+from tests.waiting import WITHIN_S, until
 
 
 async def readiness(api: Service, status: int) -> Json:
@@ -104,6 +107,56 @@ async def test_the_figures_can_be_read_and_move(api: Service, comfy: Simulator) 
     assert during["comfy_relay_backend_up"] == during["comfy_relay_backend_listening"] == 1
     assert after["comfy_relay_live_generations"] == 0
     assert after["comfy_relay_frames_total"] > during["comfy_relay_frames_total"]
+
+
+async def test_the_figures_tell_of_the_queue_of_outcomes_and_of_webhooks(serve: Serve) -> None:
+    async with receiving() as receiver:
+        api = await serve(**QUICKLY | {"webhook_retry_s": 600, "webhook_retry_max_s": 600})
+        receiver.stays["/fails"] = 500
+        await registered(api, receiver, "/works")
+        await registered(api, receiver, "/fails")
+        await registered(api, receiver, "/off", enabled=False)
+        await api.finished((await api.generate(**QUICK))["id"])
+        await receiver.has(1, "/works")
+        await until(lambda: len(receiver.at("/fails")) == 1)
+        async with asyncio.timeout(WITHIN_S):
+            while (await listed(api)) != [(0, False), (1, True), (0, False)]:  # noqa: ASYNC110 - only asking tells
+                await asyncio.sleep(0.01)
+        told = await figures(api)
+        by_status = (await api.http.get("/metrics")).text
+
+    waiting = ("pending_generations", "pending_deliveries", "failing_webhooks", "disabled_webhooks")
+    assert [told[f"comfy_relay_{name}"] for name in waiting] == [0, 1, 1, 1]
+    assert 'comfy_relay_generations_ended_total{status="succeeded"} 1.0' in by_status
+    assert 'comfy_relay_generations_ended_total{status="failed"} 0.0' in by_status
+    assert 'comfy_relay_deliveries_ended_total{status="delivered"} 1.0' in by_status
+
+
+async def listed(api: Service) -> list[tuple[int, bool]]:
+    """What waits for each registered receiver and whether it fails, the newest first."""
+    items = (await api.http.get("/api/webhooks")).json()["items"]
+    return [(each["pending"], each["failingSince"] is not None) for each in items]
+
+
+async def test_without_a_database_some_figures_are_missing_and_no_scrape_waits_for_long() -> None:
+    asked = []
+
+    async def away() -> Gauges:
+        asked.append("away")
+        raise DatabaseUnavailable("gone")
+
+    async def silent() -> Gauges:
+        asked.append("silent")
+        await asyncio.Event().wait()
+        raise AssertionError("nobody waits for so long")
+
+    found = []
+    for read in (away, silent):
+        figures = Figures(read, {}, {}, wait_s=0.01)
+        found += await asyncio.gather(*[figures.gauges() for _ in range(3)])
+
+    assert found == [None] * 6
+    assert asked == ["away", "silent"]
 
 
 async def test_head_works_for_probes(api: Service) -> None:

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from app.comfyui.simulator import Simulator, SimulatorOptions
-from tests.api.asking import QUICK, places, problem
+from tests.api.asking import NOBODY, QUICK, places, problem
 from tests.api.standing import standing
 from tests.service import Service
 
@@ -27,7 +27,9 @@ async def api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -
 
 
 BAD_WEBHOOKS: dict[str, tuple[Any, str, str]] = {
-    "text": ("https://example.com", "/webhook", "object"),
+    "text": ("https://example.com", "/webhook", 'must be an object like {"url": "https://'),
+    "a number": (5, "/webhook", 'must be an object like {"url": "https://'),
+    "a list": ([], "/webhook", 'must be an object like {"url": "https://'),
     "no url": ({}, "/webhook/url", "missing"),
     "an unknown event": (
         {"url": "https://example.com", "events": ["generation.succeeded", "generation.done"]},
@@ -67,18 +69,30 @@ async def test_a_webhook_nobody_could_be_told_by_is_refused_with_the_place_and_t
     found = problem(answer, 422, "invalid_request")["errors"]
     assert [each["pointer"] for each in found] == [place]
     assert said in found[0]["message"]
-    assert [each["pointer"] for each in item.json()["errors"]] == [f"/items/0{place}"]
+    assert item.json()["errors"] == [{**found[0], "pointer": f"/items/0{place}"}]
 
 
 @pytest.mark.parametrize("given", BAD_WEBHOOKS, ids=lambda name: name.replace(" ", "-"))
 async def test_the_same_goes_for_batches_and_registered_ones(given: str, api: Service) -> None:
-    webhook, place, _ = BAD_WEBHOOKS[given]
+    webhook, place, said = BAD_WEBHOOKS[given]
     if given == "an event of batches":
         return
 
     batch = await api.http.post("/api/batches", json={"items": [QUICK], "webhook": webhook})
 
-    assert [each["pointer"] for each in problem(batch, 422, "invalid_request")["errors"]] == [place]
+    found = problem(batch, 422, "invalid_request")["errors"]
+    assert [each["pointer"] for each in found] == [place]
+    assert said in found[0]["message"]
     if isinstance(webhook, dict):
         alone = await api.http.post("/api/webhooks", json=webhook)
         assert [f"/webhook{each}" for each in places(alone)] == [place]
+
+
+@pytest.mark.parametrize("wrong", ["x", NOBODY, "msg_" + "A" * 32])
+async def test_a_wrong_delivery_id_is_told_what_one_looks_like(wrong: str, api: Service) -> None:
+    read = await api.http.get(f"/api/webhooks/deliveries/{wrong}")
+    again = await api.http.post(f"/api/webhooks/deliveries/{wrong}/redeliver")
+
+    assert [list(places(each).values()) for each in (read, again)] == [
+        ["must be a delivery's id: msg_ and 32 digits, 0 to 9 and a to f"]
+    ] * 2
