@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from app.api.batch_expansion import Expanded, Plan, axes_of, expanded, misplaced
-from app.api.batch_schemas import BatchCreate
+from app.api.batch_schemas import BatchCreate, BatchRetry
 from app.api.bodies import MAX_PROBLEMS, generation_part, written_body
 from app.batch_records import BATCH_PRIORITY
 from app.batch_requests import BatchItem, BatchRequest
@@ -65,6 +65,11 @@ async def batch_request(raw: bytes, idempotency_key: str | None, own_host: str |
         metadata=asked.metadata or {},
         webhook=None if asked.webhook is None else asked.webhook.to_target(),
     )
+
+
+def retry_request(raw: bytes) -> BatchRetry:
+    """What is asked of a retry; no body asks for nothing more. Raises MalformedBody and InvalidRequest."""
+    return written_body(raw if raw.strip() else b"{}", BatchRetry, "includeCanceled, or nothing")
 
 
 def _parts(raw: bytes) -> dict[str, msgspec.Raw]:

@@ -64,6 +64,14 @@ class BatchCreate(Wire):
     )
 
 
+class BatchRetry(Wire):
+    """Which items to try again, beside those that failed."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"includeCanceled": True}]})
+
+    include_canceled: bool | None = Field(default=None, strict=True, description="canceled items, too")
+
+
 class BatchUrls(Wire):
     """Where to go from here."""
 

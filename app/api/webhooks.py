@@ -14,6 +14,7 @@ from app.api.bodies import written_body
 from app.api.cursors import LATEST_S, MESSAGES, UUIDS, cursor_of, place_of
 from app.api.dependencies import GenerationId, Services, ServicesDep
 from app.api.openapi import WEBHOOK, WEBHOOK_CHANGE, errors, readable
+from app.api.queries import KNOWN_ONLY
 from app.api.schemas import UUID
 from app.api.webhook_schemas import (
     MESSAGE_ID,
@@ -50,7 +51,7 @@ async def change_body(request: Request) -> WebhookChange:
     return written_body(await request.body(), WebhookChange, "what is to change")
 
 
-@readable(router, "/webhooks", responses={200: {"model": WebhookPage}, **errors(422)})
+@readable(router, "/webhooks", dependencies=[KNOWN_ONLY], responses={200: {"model": WebhookPage}, **errors(422)})
 async def listing(services: ServicesDep, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Registered receivers, newest first, without their secrets."""
     found = await services.webhooks.list(limit + 1, place_of(cursor, UUIDS))
@@ -140,7 +141,12 @@ async def test(webhook_id: WebhookId, services: ServicesDep) -> Response:
     return _json(DeliveryRead.of(await services.webhooks.test(webhook_id)))
 
 
-@readable(router, "/webhooks/{webhook_id}/deliveries", responses={200: {"model": DeliveryPage}, **errors(404, 422)})
+@readable(
+    router,
+    "/webhooks/{webhook_id}/deliveries",
+    dependencies=[KNOWN_ONLY],
+    responses={200: {"model": DeliveryPage}, **errors(404, 422)},
+)
 async def deliveries(
     webhook_id: WebhookId, services: ServicesDep, limit: Limit = 50, cursor: Cursor = None, status: Statuses = None
 ) -> Response:
@@ -160,7 +166,10 @@ async def redeliver_failed(webhook_id: WebhookId, services: ServicesDep, since: 
 
 
 @readable(
-    router, "/generations/{generation_id}/deliveries", responses={200: {"model": DeliveryPage}, **errors(404, 422)}
+    router,
+    "/generations/{generation_id}/deliveries",
+    dependencies=[KNOWN_ONLY],
+    responses={200: {"model": DeliveryPage}, **errors(404, 422)},
 )
 async def of_generation(
     generation_id: GenerationId,
@@ -173,7 +182,12 @@ async def of_generation(
     return await _page(services, "generation_id", generation_id, limit, cursor, status)
 
 
-@readable(router, "/batches/{batch_id}/deliveries", responses={200: {"model": DeliveryPage}, **errors(404, 422)})
+@readable(
+    router,
+    "/batches/{batch_id}/deliveries",
+    dependencies=[KNOWN_ONLY],
+    responses={200: {"model": DeliveryPage}, **errors(404, 422)},
+)
 async def of_batch(
     batch_id: BatchId, services: ServicesDep, limit: Limit = 50, cursor: Cursor = None, status: Statuses = None
 ) -> Response:
