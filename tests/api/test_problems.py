@@ -147,6 +147,27 @@ async def test_a_method_a_route_does_not_know_is_a_problem(api: Service, method:
     assert answer.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed", "named"),
+    [
+        ("PATCH", f"/api/webhooks/{NOBODY}", "GET, HEAD, PUT, DELETE", "GET, PUT and DELETE"),
+        ("DELETE", "/api/batches", "GET, HEAD, POST", "GET and POST"),
+        ("PUT", "/api/batches/x/retry", "POST", "there is POST"),
+        ("DELETE", "/api/v2/jobs", "GET, HEAD, POST", "GET and POST"),
+        ("POST", "/v1/models", "GET, HEAD", "there is GET"),
+        ("DELETE", "/", "GET, HEAD", "there is GET"),
+    ],
+)
+async def test_a_method_that_is_refused_names_all_that_there_are(
+    api: Service, method: str, path: str, allowed: str, named: str
+) -> None:
+    answer = await api.http.request(method, path)
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == allowed
+    assert f"{named}." in answer.text
+
+
 async def test_a_route_that_is_not_there_is_a_problem(api: Service) -> None:
     assert "/docs" in problem(await api.http.get("/api/nowhere"), 404, "not_found")["detail"]
 
