@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,6 +21,8 @@ MAX_NESTING: Final = 100
 MAX_PROBLEMS: Final = 20
 """A person repairs a handful of mistakes at a time."""
 
+MORE: Final = "{} more places are wrong; they are named once these are repaired"
+
 _OBJECT: Final = "must be a JSON object"
 _UUID: Final = "must be an id out of an answer: a lowercase UUID"
 
@@ -37,7 +39,7 @@ def generation_part(body: dict[str, Any]) -> GenerationCreate:
     """A generation that stands inside another body. Raises InvalidRequest, with pointers into this part."""
     problems = [*_contradictions(body), *_too_deep(body)]
     if problems:
-        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+        raise InvalidRequest(*most(problems))
     return _validated(GenerationCreate, body)
 
 
@@ -47,7 +49,7 @@ def written_body(raw: bytes, model: type[WireT], hint: str) -> WireT:
     if not isinstance(body, dict):
         raise InvalidRequest(Problem("", f"send a JSON object with {hint}"))
     if problems := list(_too_deep(body)):
-        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+        raise InvalidRequest(*most(problems))
     return _validated(model, body)
 
 
@@ -57,8 +59,20 @@ def overrides_body(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidRequest(Problem("", 'send a JSON object of parameters, such as {"seed": -1}, or nothing'))
     if problems := list(_too_deep(body)):
-        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+        raise InvalidRequest(*most(problems))
     return body
+
+
+def most(problems: Sequence[Problem]) -> list[Problem]:
+    """As many as are told at once, and how many more there are."""
+    more = len(problems) - MAX_PROBLEMS
+    told = list(problems[:MAX_PROBLEMS])
+    return told if more <= 0 else [*told, Problem("", MORE.format(more))]
+
+
+def top(problem: Problem) -> str:
+    """The field of the body in which it lies; "" for the body itself."""
+    return problem.pointer.split("/")[1].replace("~1", "/").replace("~0", "~") if problem.pointer else ""
 
 
 def worded(found: ErrorDetails) -> str:
@@ -89,8 +103,8 @@ def _validated(model: type[WireT], body: Mapping[str, Any]) -> WireT:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]
-        raise InvalidRequest(*(Problem(pointer(*each["loc"]), worded(each)) for each in found)) from error
+        found = error.errors(include_url=False, include_context=False)
+        raise InvalidRequest(*most([Problem(pointer(*each["loc"]), worded(each)) for each in found])) from error
 
 
 def _decoded(raw: bytes) -> Any:
