@@ -131,6 +131,23 @@ async def test_a_running_job_is_canceled_and_an_ended_one_stays_as_it_is(
     assert again.json() == canceled | {"outputs": again.json()["outputs"]}
 
 
+async def test_a_job_that_is_over_keeps_the_count_of_its_nodes(v2: httpx.AsyncClient, drawing: Simulator) -> None:
+    done = await ended(v2, (await submitted(v2, drawn(seed=41)))["id"])
+    drawing.hold("progress", node="4")
+    started = await submitted(v2, drawn(steps=4, seed=42))
+    await drawing.held()
+    asked = (await v2.post(f"/api/v2/jobs/{started['id']}/cancel")).json()
+    drawing.release()
+    canceled = await ended(v2, started["id"])
+    told = dict(await followed(v2, done["id"]))["progress"]
+
+    assert asked["progress"]["nodes_total"] == 6
+    for progress in (done["progress"], told):
+        assert (progress["nodes_done"], progress["nodes_total"]) == (6, 6)
+    assert (canceled["status"], canceled["progress"]["nodes_total"]) == ("canceled", 6)
+    assert 0 <= canceled["progress"]["nodes_done"] < 6
+
+
 async def test_the_workflow_is_the_graph_that_ran(v2: httpx.AsyncClient) -> None:
     job = await submitted(v2, picture(7))
 
