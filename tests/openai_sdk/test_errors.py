@@ -160,13 +160,16 @@ async def test_a_graph_that_comfyui_refuses_is_a_bad_request(client: AsyncOpenAI
     assert raised.value.param == "model"
 
 
-async def test_a_template_that_makes_no_picture_says_where_its_files_are(client: AsyncOpenAI, guarded: Service) -> None:
-    extra = {"length": 1, "steps": 1}
+async def test_a_template_that_makes_no_picture_is_refused_before_it_runs_and_not_listed(
+    client: AsyncOpenAI, guarded: Service
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="POST /api/generate") as raised:
+        await client.images.generate(model="txt2video", prompt="x", size="32x32", extra_body={"length": 1, "steps": 1})
 
-    with pytest.raises(openai.InternalServerError, match="without a picture"):
-        await client.images.generate(model="txt2video", prompt="x", size="32x32", extra_body=extra)
-
-    assert await ended(guarded) == ["succeeded"]
+    assert raised.value.param == "model"
+    assert await ended(guarded) == []
+    listed = {each.id async for each in client.models.list()}
+    assert ("txt2img" in listed, listed & {"txt2video", "img2video"}) == (True, set())
 
 
 async def test_refusals_are_problem_documents_as_well(guarded: Service) -> None:

@@ -80,6 +80,8 @@ async def _started(
     known = await catalogue.find(name)
     if known is None:
         raise UnknownModel(name, catalogue.names())
+    if not known.template.may_make_pictures:
+        raise InvalidRequest(Problem("/model", "makes no pictures; run it with POST /api/generate"))
     timeout_s = services.settings.images_timeout_s
     requests = requests_of(
         body,
