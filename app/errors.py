@@ -145,12 +145,13 @@ class BadSource(AppError):
 
 
 class Unauthorized(AppError):
-    """No key, or one that is not ours."""
+    """No key, or one that is not ours; `wrong` says what was sent that opens nothing."""
 
     status, code, title = 401, "unauthorized", "An API key is required"
 
-    def __init__(self) -> None:
-        super().__init__("Send 'Authorization: Bearer KEY' or 'X-API-Key: KEY', or use a URL from an answer.")
+    def __init__(self, wrong: str = "") -> None:
+        remedy = "Send 'Authorization: Bearer KEY' or 'X-API-Key: KEY', or use a URL from an answer."
+        super().__init__(f"{wrong} {remedy}".strip())
         self.headers = {"WWW-Authenticate": "Bearer"}
 
 
