@@ -15,7 +15,7 @@ import msgspec
 
 from app.api.batch_expansion import Expanded, Plan, axes_of, expanded, misplaced
 from app.api.batch_schemas import BatchCreate, BatchRetry
-from app.api.bodies import generation_part, most, top, written_body
+from app.api.bodies import FORM, generation_part, is_form_like, most, top, written_body
 from app.batch_records import BATCH_PRIORITY
 from app.batch_requests import BatchItem, BatchRequest
 from app.errors import InvalidRequest, MalformedBody, Problem, pointer
@@ -88,7 +88,7 @@ def _parts(raw: bytes) -> dict[str, msgspec.Raw]:
     except msgspec.ValidationError as error:
         raise InvalidRequest(Problem("", f"send a JSON object with {_HINT}")) from error
     except (UnicodeDecodeError, RecursionError, msgspec.DecodeError) as error:
-        raise MalformedBody(f"The body is not JSON we read: {error}.") from error
+        raise MalformedBody(FORM if is_form_like(raw) else f"The body is not JSON we read: {error}.") from error
 
 
 def _items(parts: dict[str, msgspec.Raw]) -> list[msgspec.Raw] | None:

@@ -21,6 +21,7 @@ MAX_NESTING: Final = 100
 MAX_PROBLEMS: Final = 20
 """A person repairs a handful of mistakes at a time."""
 
+FORM: Final = "The body is a form; send JSON here, with Content-Type: application/json."
 MORE: Final = "{} more places are wrong; they are named once these are repaired"
 
 _OBJECT: Final = "must be a JSON object"
@@ -61,6 +62,11 @@ def overrides_body(raw: bytes) -> dict[str, Any]:
     if problems := list(_too_deep(body)):
         raise InvalidRequest(*most(problems))
     return body
+
+
+def is_form_like(raw: bytes) -> bool:
+    """Whether a body that is no JSON is a multipart form: those begin with their boundary."""
+    return raw.lstrip().startswith(b"--")
 
 
 def most(problems: Sequence[Problem]) -> list[Problem]:
@@ -118,7 +124,7 @@ def _decoded(raw: bytes) -> Any:
     except RecursionError as error:
         raise MalformedBody("The body is not JSON we read: it nests too deeply.") from error
     except msgspec.DecodeError as error:
-        raise MalformedBody(f"The body is not JSON: {error}.") from error
+        raise MalformedBody(FORM if is_form_like(raw) else f"The body is not JSON: {error}.") from error
 
 
 def _contradictions(body: Mapping[str, Any]) -> Iterator[Problem]:
