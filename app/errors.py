@@ -162,6 +162,7 @@ class NotFound(AppError):
 
     def __init__(self, what: str, key: str) -> None:
         super().__init__(f"There is no {what} {key!r}.")
+        self.what, self.key = what, key
 
 
 class KeyMismatch(AppError):

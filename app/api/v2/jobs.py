@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from app.api.bodies import written_body
 from app.api.cursors import UUIDS, cursor_of, place_of
-from app.api.dependencies import Services, ServicesDep
+from app.api.dependencies import Services, ServicesDep, calling_it
 from app.api.events import stream
 from app.api.headers import IdempotencyKey, key
 from app.api.openapi import readable
@@ -30,7 +30,7 @@ from app.preparing import planned_nodes
 from app.requests import Request as Asked
 from app.v2_errors import BadCursor, NotForwarded
 
-router = APIRouter(prefix="/jobs")
+router = APIRouter(prefix="/jobs", dependencies=[calling_it("job")])
 
 MAX_LIMIT: Final = 200
 FILTERS: Final = frozenset({"limit", "cursor", "status"})

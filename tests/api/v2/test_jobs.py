@@ -290,6 +290,13 @@ async def test_who_is_no_job_is_not_found(v2: httpx.AsyncClient, job_id: str) ->
         refusal(await v2.request(method, f"/api/v2/jobs/{job_id}{end}"), 404, "not_found")
 
 
+@pytest.mark.parametrize("path", ["", "/workflow", "/events", "/cancel"])
+async def test_a_job_that_nobody_made_is_called_a_job(v2: httpx.AsyncClient, path: str) -> None:
+    answer = await v2.request("POST" if path == "/cancel" else "GET", f"/api/v2/jobs/{NOBODY}{path}")
+
+    assert refusal(answer, 404, "not_found")["message"] == f"There is no job '{NOBODY}'."
+
+
 async def test_what_there_is_not_is_told_in_the_envelope(v2: httpx.AsyncClient, relay: Service) -> None:
     for path in ("", "/", "/billing", "/workspaces/1/members", "/jobs/x/logs", "/models"):
         refusal(await v2.get(f"/api/v2{path}"), 404, "not_found")
