@@ -34,7 +34,7 @@ from typing import Any, ClassVar, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One wrong place in a request: a JSON pointer ("/steps"; "?limit" for the query), and the remedy."""
+    """One wrong place in a request, and the remedy: a JSON pointer ("/steps"), "?limit", or the name of a header."""
 
     pointer: str
     message: str

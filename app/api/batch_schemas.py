@@ -91,6 +91,7 @@ class BatchRead(Wire):
     status: Status = Field(description="over only when every item is: then what became of the worst of them")
     total: int
     counts: dict[Status, int] = Field(description="items by status")
+    removed: int = Field(description="items that were deleted; with `counts` they make `total`")
     percentage: float = Field(ge=0, le=100)
     eta_seconds: float | None
     priority: int
@@ -110,6 +111,7 @@ class BatchRead(Wire):
             status=standing.status,
             total=batch.total,
             counts={status: standing.counts.get(status, 0) for status in Status},
+            removed=standing.removed,
             percentage=standing.percentage,
             eta_seconds=standing.eta_s,
             priority=batch.priority,
@@ -173,6 +175,7 @@ class BatchEventRead(Wire):
     status: Status | None = None
     total: int | None = None
     counts: dict[Status, int] | None = None
+    removed: int | None = None
     percentage: float | None = Field(default=None, ge=0, le=100)
     eta_seconds: float | None = None
     priority: int | None = None

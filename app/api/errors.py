@@ -45,13 +45,22 @@ async def _told(_: Request, error: Exception) -> Response:
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
-    """FastAPI's findings: a query parameter becomes "?limit", a path parameter its name."""
+    """FastAPI's findings: a query parameter becomes "?limit", a header its name, a path parameter "/" and its name."""
     places = []
     for found in cast("RequestValidationError", error).errors()[:MAX_PROBLEMS]:
         where, *steps = found["loc"]
-        place = f"?{steps[0]}" if where == "query" and steps else pointer(*steps)
-        places.append(Problem(place, worded(found)))
+        places.append(Problem(_place(where, steps), worded(found)))
     return problem_response(InvalidRequest(*places))
+
+
+def _place(where: object, steps: list[object]) -> str:
+    match where, steps:
+        case "query", [name, *_]:
+            return f"?{name}"
+        case "header", [name, *_]:
+            return str(name).title()
+        case _:
+            return pointer(*steps)
 
 
 async def _http(request: Request, refused: Exception) -> Response:

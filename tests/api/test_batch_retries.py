@@ -1,4 +1,4 @@
-"""What a retry of a batch is asked for: in the query or in a body, and nothing that is misspelt."""
+"""Batches after they were started: what a retry is asked for, and what becomes of one whose items are deleted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from app.comfyui.simulator import Simulator
 from tests.api.asking import places, problem
-from tests.batching import batch, completed, numbered
+from tests.batching import batch, completed, numbered, standing
 from tests.conftest import Serve
 from tests.service import Json, Service
 
@@ -33,6 +33,24 @@ async def test_a_retry_takes_canceled_items_in_when_the_body_or_the_query_says_s
 
     assert (nothing.status_code, nothing.json()["counts"]["canceled"]) == (202, 2)
     assert (retried.status_code, retried.json()["counts"]["pending"]) == (202, 2)
+
+
+async def test_deleted_items_are_counted_and_the_batch_still_ends(api: Service, comfy: Simulator) -> None:
+    comfy.hold("progress", node="3")
+    started = await batch(api, {"items": numbered(4), "maxInFlight": 1})
+    await comfy.held()
+    items = (await api.http.get(started["urls"]["generations"], params={"status": "pending"})).json()["items"]
+
+    deleted = await api.http.delete(f"/api/generations/{items[0]['id']}")
+    between = await standing(api, started["id"])
+    comfy.release()
+    ended = await completed(api, started["id"])
+
+    assert deleted.status_code == 204
+    for found in (between, ended):
+        assert (found["total"], found["removed"], sum(found["counts"].values())) == (4, 1, 3)
+    assert between["percentage"] < 100
+    assert (ended["status"], ended["percentage"], ended["counts"]["succeeded"]) == ("succeeded", 100, 3)
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

@@ -79,6 +79,14 @@ async def test_a_wrong_field_is_named_with_the_remedy(api: Service, comfy: Simul
     assert comfy.submits == 0
 
 
+@pytest.mark.parametrize("key", ["", "x" * 300])
+@pytest.mark.parametrize("path", ["/api/generate", "/api/batches"])
+async def test_a_wrong_header_is_named_as_a_header(api: Service, path: str, key: str) -> None:
+    found = places(await api.http.post(path, json={"prompt": "x"}, headers={"Idempotency-Key": key}))
+
+    assert found.keys() == {"Idempotency-Key"}
+
+
 async def test_everything_wrong_is_named_at_once(api: Service) -> None:
     body = {"steps": 0, "width": 65, "cfg": "7", "params": {"sampler": 5, "nonsense": 1}}
 
