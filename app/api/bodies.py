@@ -9,6 +9,7 @@ import msgspec
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from app.api.phrases import phrase
 from app.api.request_schemas import GenerationCreate
 from app.api.schemas import Wire
 from app.errors import InvalidRequest, MalformedBody, Problem, pointer
@@ -101,15 +102,14 @@ def worded(found: ErrorDetails) -> str:
         case "extra_forbidden":
             return "is no field of this; leave it out"
         case _:
-            text: str = found["msg"].replace("Input should", "must", 1).replace("String should", "must", 1)
-            return text[:1].lower() + text[1:]
+            return phrase(found)
 
 
 def _validated(model: type[WireT], body: Mapping[str, Any]) -> WireT:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
+        found = error.errors(include_url=False)
         raise InvalidRequest(*most([Problem(pointer(*each["loc"]), worded(each)) for each in found])) from error
 
 
