@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
 from app.addresses import Allowed
-from app.batch_requests import BatchItem
+from app.batch_requests import BatchItem, BatchRequest
 from app.catalogue import Catalogue, Known
 from app.comfyui.templates import Template
 from app.comfyui.workflow import Workflow
 from app.errors import AppError, BadSource, InvalidRequest, Problem
 from app.offers import Judgement, Offers
 from app.preparing import Preparer, check_webhook
-from app.records import Generation, WebhookTarget
+from app.records import Generation
 from app.requests import Prepared, Request
 from app.uploads import Upload, Uploads
 
@@ -33,13 +33,15 @@ TOGETHER: Final = 4
 MAX_PROBLEMS: Final = 1000
 """Past so many, one is told of each further item."""
 
-MAX_ITEM_PROBLEMS: Final = 20
+MAX_ITEM_PROBLEMS: Final = 21
+"""As many as the API names of one item, and how many more those are."""
 
 Row = tuple[Generation, dict[str, Any], dict[str, Any]]
 """A record, its graph, and what was asked for."""
 
 _PUBLIC: Final = Allowed()
 _NO_SEED: Final = "asks for several runs, and this has no seed to tell them apart; leave `runs` out"
+_NOT_ALL: Final = "{} more places of these items are wrong; they are named once these are repaired"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[tuple[Generation, dict[str, Any], dict[str, Any]]]).decode
 
@@ -134,13 +136,19 @@ class BatchPreparer:
         )
         self._receivers = receivers
         self._problems: dict[tuple[str, str], Problem] = {}
+        self._untold = 0
 
-    def check_webhook(self, webhook: WebhookTarget | None) -> None:
-        """Raises InvalidRequest for a receiver that nothing would ever be sent to."""
-        check_webhook(webhook, self._receivers)
+    def check(self, asked: BatchRequest) -> None:
+        """Note what is wrong with the batch itself, such as a receiver that nothing would ever be sent to."""
+        problems = list(asked.problems)
+        try:
+            check_webhook(asked.webhook, self._receivers)
+        except InvalidRequest as error:
+            problems += error.problems
+        self._problems |= {(each.pointer, each.message): each for each in problems}
 
     async def prepare(self, items: Iterable[BatchItem], batch_id: str, created_at: float) -> Parcels:
-        """Every item as a row of that batch, made then. Raises InvalidRequest naming every bad item."""
+        """Every item as a row of that batch, made then. Raises InvalidRequest naming everything that is wrong."""
         parcels = Parcels.empty()
         async for together in _chunked(items):
             found = await asyncio.gather(*(self._one(item) for item in together))
@@ -148,7 +156,8 @@ class BatchPreparer:
                 rows = zip(together, found, strict=True)
                 parcels.add([_row(item, each, batch_id, created_at) for item, each in rows if each is not None])
         if self._problems:
-            raise InvalidRequest(*self._problems.values())
+            more = [Problem("", _NOT_ALL.format(self._untold))] if self._untold else []
+            raise InvalidRequest(*self._problems.values(), *more)
         return parcels
 
     async def _one(self, item: BatchItem) -> Prepared | None:
@@ -167,11 +176,12 @@ class BatchPreparer:
             return None
         return prepared
 
-    def _tell(self, item: BatchItem, problems: Iterable[Problem]) -> None:
+    def _tell(self, item: BatchItem, problems: Sequence[Problem]) -> None:
         """Each place once, whichever of its items found it wrong; many of few items, one of each of many."""
         most = MAX_ITEM_PROBLEMS if len(self._problems) < MAX_PROBLEMS else 1
-        for problem in itertools.islice(problems, most):
+        for problem in problems[:most]:
             self._problems.setdefault((problem.pointer, problem.message), problem)
+        self._untold += max(0, len(problems) - most)
 
 
 def problems_of(error: AppError) -> list[Problem] | None:

@@ -56,6 +56,11 @@ class Standing:
         return unfinished(self.counts)
 
     @property
+    def removed(self) -> int:
+        """Items that were deleted: those that `total` counts and no status does."""
+        return 0 if self.batch.accepted_at is None else max(0, self.batch.total - sum(self.counts.values()))
+
+    @property
     def is_over(self) -> bool:
         return self.batch.accepted_at is not None and self.unfinished == 0
 

@@ -32,7 +32,8 @@ class BatchRequest:
     """A batch to start. `items` can be gone through once; there are `total`. `is_keyed`: each has a key of its own.
 
     `fingerprint` is equal for batches of the same items. `idempotency_key` is the caller's name for the batch.
-    `webhook`: who is told of the end of the batch; of its items the items say.
+    `webhook`: who is told of the end of the batch; of its items the items say. `problems`: what is wrong with the batch
+    itself, to be told with what is wrong with its items.
     """
 
     items: Iterable[BatchItem]
@@ -45,6 +46,7 @@ class BatchRequest:
     project_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     webhook: WebhookTarget | None = None
+    problems: tuple[Problem, ...] = ()
 
     @property
     def name(self) -> str | None:

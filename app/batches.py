@@ -163,7 +163,7 @@ class Batches:
             raise NoBackend
         await self._check_room(asked.total)
         preparer = self._preparer()
-        preparer.check_webhook(asked.webhook)
+        preparer.check(asked)
         known = {} if batch is None else await self._shelf.known(batch.id)
         now = clock.now()
         made = batch or Batch(
@@ -257,7 +257,9 @@ def _missing(asked: BatchRequest, known: Mapping[int, tuple[str | None, str | No
     by_key = {key: fingerprint for key, fingerprint in known.values() if key is not None}
     after = max(known, default=-1) + 1
     for item in asked.items:
-        if item.key is None or item.request is None:
+        if item.request is None:
+            yield item
+        elif item.key is None:
             if item.index not in known:
                 yield item
         elif item.key not in by_key:

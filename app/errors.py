@@ -34,7 +34,7 @@ from typing import Any, ClassVar, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One wrong place in a request: a JSON pointer ("/steps"; "?limit" for the query), and the remedy."""
+    """One wrong place in a request, and the remedy: a JSON pointer ("/steps"), "?limit", or the name of a header."""
 
     pointer: str
     message: str
@@ -145,12 +145,13 @@ class BadSource(AppError):
 
 
 class Unauthorized(AppError):
-    """No key, or one that is not ours."""
+    """No key, or one that is not ours; `wrong` says what was sent that opens nothing."""
 
     status, code, title = 401, "unauthorized", "An API key is required"
 
-    def __init__(self) -> None:
-        super().__init__("Send 'Authorization: Bearer KEY' or 'X-API-Key: KEY', or use a URL from an answer.")
+    def __init__(self, wrong: str = "") -> None:
+        remedy = "Send 'Authorization: Bearer KEY' or 'X-API-Key: KEY', or use a URL from an answer."
+        super().__init__(f"{wrong} {remedy}".strip())
         self.headers = {"WWW-Authenticate": "Bearer"}
 
 
@@ -161,6 +162,7 @@ class NotFound(AppError):
 
     def __init__(self, what: str, key: str) -> None:
         super().__init__(f"There is no {what} {key!r}.")
+        self.what, self.key = what, key
 
 
 class KeyMismatch(AppError):

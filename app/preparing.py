@@ -196,6 +196,14 @@ def _check_params(request: Request) -> None:
         raise InvalidRequest(*(Problem(pointer(name), why) for name in sorted(names)))
 
 
+def planned_nodes(graph: Mapping[str, Any]) -> int:
+    """How many nodes of a graph on record are expected to run; 0 for one that is none any more."""
+    try:
+        return len(workflows.plan(workflows.parse(graph)).nodes)
+    except InvalidInputError:
+        return 0
+
+
 def _is_media(template: Template, spelling: str) -> bool:
     parameter = template.parameter(spelling)
     return parameter is not None and parameter.kind.is_media

@@ -11,12 +11,16 @@ from comfy_relay.records import TERMINAL, Failure, Output, Record, Status
 
 
 class Batch(Record, frozen=True, kw_only=True):
-    """How a batch stands. `counts` are its items by status; `status` is final only when every item's is."""
+    """How a batch stands. `counts` are its items by status, `removed` how many were deleted.
+
+    `status` is final only when every item's is.
+    """
 
     id: str
     status: Status
     total: int = 0
     counts: dict[str, int] = msgspec.field(default_factory=dict)
+    removed: int = 0
     percentage: float = 0.0
     eta_seconds: float | None = None
     priority: int = 0

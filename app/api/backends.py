@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from app.api.dependencies import ServicesDep
 from app.api.openapi import errors, readable
+from app.api.queries import KNOWN_ONLY
 from app.api.schemas import Wire
 from app.offers import Condition
 
@@ -59,14 +60,14 @@ class ModelsRead(Wire):
     schedulers: list[str]
 
 
-@readable(router, "/backends", responses={200: {"model": BackendPage}, **errors()})
+@readable(router, "/backends", dependencies=[KNOWN_ONLY], responses={200: {"model": BackendPage}, **errors()})
 async def backends(services: ServicesDep) -> Response:
     """Every ComfyUI server: whether it works, what it is, and how much it has to do."""
     page = BackendPage(items=[BackendRead.of(each) for each in await services.offers.conditions()])
     return Response(page.model_dump_json(by_alias=True), media_type="application/json")
 
 
-@readable(router, "/models", responses={200: {"model": ModelsRead}, **errors()})
+@readable(router, "/models", dependencies=[KNOWN_ONLY], responses={200: {"model": ModelsRead}, **errors()})
 async def models(services: ServicesDep) -> Response:
     """Model files, samplers and schedulers, merged over all servers."""
     await services.offers.refresh(30.0)

@@ -64,6 +64,14 @@ class BatchCreate(Wire):
     )
 
 
+class BatchRetry(Wire):
+    """Which items to try again, beside those that failed."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"includeCanceled": True}]})
+
+    include_canceled: bool | None = Field(default=None, strict=True, description="canceled items, too")
+
+
 class BatchUrls(Wire):
     """Where to go from here."""
 
@@ -83,6 +91,7 @@ class BatchRead(Wire):
     status: Status = Field(description="over only when every item is: then what became of the worst of them")
     total: int
     counts: dict[Status, int] = Field(description="items by status")
+    removed: int = Field(description="items that were deleted; with `counts` they make `total`")
     percentage: float = Field(ge=0, le=100)
     eta_seconds: float | None
     priority: int
@@ -102,6 +111,7 @@ class BatchRead(Wire):
             status=standing.status,
             total=batch.total,
             counts={status: standing.counts.get(status, 0) for status in Status},
+            removed=standing.removed,
             percentage=standing.percentage,
             eta_seconds=standing.eta_s,
             priority=batch.priority,
@@ -165,6 +175,7 @@ class BatchEventRead(Wire):
     status: Status | None = None
     total: int | None = None
     counts: dict[Status, int] | None = None
+    removed: int | None = None
     percentage: float | None = Field(default=None, ge=0, le=100)
     eta_seconds: float | None = None
     priority: int | None = None

@@ -8,14 +8,15 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from app.api.batch_archive import archive
-from app.api.batch_bodies import batch_request
-from app.api.batch_schemas import BatchPage, BatchRead
+from app.api.batch_bodies import batch_request, retry_request
+from app.api.batch_schemas import BatchPage, BatchRead, BatchRetry
 from app.api.batch_wire import BatchEncoder, PatientStream, result_lines
 from app.api.cursors import UUIDS, cursor_of, place_of
 from app.api.dependencies import Services, ServicesDep
 from app.api.events import NO_CONTENT, LastEventId
 from app.api.headers import IdempotencyKey, key
-from app.api.openapi import BATCH, BATCH_EVENTS, LINES, ZIP, errors, readable
+from app.api.openapi import BATCH, BATCH_EVENTS, BATCH_RETRY, LINES, ZIP, errors, readable
+from app.api.queries import KNOWN_ONLY
 from app.api.schemas import UUID, GenerationPage, GenerationRead
 from app.api.streams import ProgressStream
 from app.batch_requests import BatchRequest
@@ -41,6 +42,11 @@ async def create_body(request: Request, idempotency_key: IdempotencyKey = None) 
     return await batch_request(raw, key(idempotency_key), host, services.settings.max_batch_items)
 
 
+async def retry_body(request: Request) -> BatchRetry:
+    """The body of a retry, if there is one."""
+    return retry_request(await request.body())
+
+
 @router.post(
     "",
     status_code=202,
@@ -61,7 +67,7 @@ async def create(body: Annotated[BatchRequest, Depends(create_body)], services: 
     return _json(started.standing, services, 202, headers)
 
 
-@readable(router, "", responses={200: {"model": BatchPage}, **errors(422)})
+@readable(router, "", dependencies=[KNOWN_ONLY], responses={200: {"model": BatchPage}, **errors(422)})
 async def listing(services: ServicesDep, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Batches, newest first."""
     found = await services.batches.list(limit + 1, place_of(cursor, UUIDS))
@@ -80,7 +86,12 @@ async def read(batch_id: BatchId, services: ServicesDep) -> Response:
     return _json(await services.batches.get(batch_id), services)
 
 
-@readable(router, "/{batch_id}/generations", responses={200: {"model": GenerationPage}, **errors(404, 422)})
+@readable(
+    router,
+    "/{batch_id}/generations",
+    dependencies=[KNOWN_ONLY],
+    responses={200: {"model": GenerationPage}, **errors(404, 422)},
+)
 async def generations(
     batch_id: BatchId, services: ServicesDep, limit: Limit = 50, cursor: Cursor = None, status: Statuses = None
 ) -> Response:
@@ -98,7 +109,7 @@ async def generations(
     return Response(body.model_dump_json(by_alias=True), media_type="application/json")
 
 
-@readable(router, "/{batch_id}/results", responses={**LINES, **errors(404, 422)})
+@readable(router, "/{batch_id}/results", dependencies=[KNOWN_ONLY], responses={**LINES, **errors(404, 422)})
 async def results(batch_id: BatchId, services: ServicesDep, status: Statuses = None) -> Response:
     """Every item and what came of it, in order: a JSON object a line. Items without an end are among them."""
     await services.batches.get(batch_id)
@@ -143,16 +154,26 @@ async def cancel(batch_id: BatchId, services: ServicesDep) -> Response:
     return _json(await services.batches.cancel(batch_id), services)
 
 
-@router.post("/{batch_id}/retry", status_code=202, responses={202: {"model": BatchRead}, **errors(404, 422)})
+@router.post(
+    "/{batch_id}/retry",
+    status_code=202,
+    dependencies=[KNOWN_ONLY],
+    responses={202: {"model": BatchRead}, **errors(400, 404, 413, 422)},
+    openapi_extra=BATCH_RETRY,
+)
 async def retry(
     batch_id: BatchId,
+    body: Annotated[BatchRetry, Depends(retry_body)],
     services: ServicesDep,
     include_canceled: Annotated[
         bool, Query(alias="includeCanceled", description="canceled items, too, not only failed ones")
     ] = False,
 ) -> Response:
-    """Try the failed items again, with the same seeds: new generations take their places in the batch."""
-    statuses = [Status.FAILED, *([Status.CANCELED] if include_canceled else [])]
+    """Try the failed items again, with the same seeds: new generations take their places in the batch.
+
+    `includeCanceled` may stand in the query or in a body.
+    """
+    statuses = [Status.FAILED, *([Status.CANCELED] if include_canceled or body.include_canceled else [])]
     return _json(await services.batches.retry(batch_id, statuses), services, 202)
 
 

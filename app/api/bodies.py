@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from app.api.phrases import phrase
 from app.api.request_schemas import GenerationCreate
 from app.api.schemas import Wire
 from app.errors import InvalidRequest, MalformedBody, Problem, pointer
@@ -20,6 +21,9 @@ MAX_NESTING: Final = 100
 
 MAX_PROBLEMS: Final = 20
 """A person repairs a handful of mistakes at a time."""
+
+FORM: Final = "The body is a form; send JSON here, with Content-Type: application/json."
+MORE: Final = "{} more places are wrong; they are named once these are repaired"
 
 _OBJECT: Final = "must be a JSON object"
 _UUID: Final = "must be an id out of an answer: a lowercase UUID"
@@ -37,7 +41,7 @@ def generation_part(body: dict[str, Any]) -> GenerationCreate:
     """A generation that stands inside another body. Raises InvalidRequest, with pointers into this part."""
     problems = [*_contradictions(body), *_too_deep(body)]
     if problems:
-        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+        raise InvalidRequest(*most(problems))
     return _validated(GenerationCreate, body)
 
 
@@ -57,8 +61,25 @@ def overrides_body(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidRequest(Problem("", 'send a JSON object of parameters, such as {"seed": -1}, or nothing'))
     if problems := list(_too_deep(body)):
-        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+        raise InvalidRequest(*most(problems))
     return body
+
+
+def is_form_like(raw: bytes) -> bool:
+    """Whether a body that is no JSON is a multipart form: those begin with their boundary."""
+    return raw.lstrip().startswith(b"--")
+
+
+def most(problems: Sequence[Problem]) -> list[Problem]:
+    """As many as are told at once, and how many more there are."""
+    more = len(problems) - MAX_PROBLEMS
+    told = list(problems[:MAX_PROBLEMS])
+    return told if more <= 0 else [*told, Problem("", MORE.format(more))]
+
+
+def top(problem: Problem) -> str:
+    """The field of the body in which it lies; "" for the body itself."""
+    return problem.pointer.split("/")[1].replace("~1", "/").replace("~0", "~") if problem.pointer else ""
 
 
 def worded(found: ErrorDetails) -> str:
@@ -85,15 +106,14 @@ def worded(found: ErrorDetails) -> str:
         case "extra_forbidden":
             return "is no field of this; leave it out"
         case _:
-            text: str = found["msg"].replace("Input should", "must", 1).replace("String should", "must", 1)
-            return text[:1].lower() + text[1:]
+            return phrase(found)
 
 
 def _written(body: object, model: type[WireT], hint: str) -> WireT:
     if not isinstance(body, dict):
         raise InvalidRequest(Problem("", hint))
     if problems := list(_too_deep(body)):
-        raise InvalidRequest(*problems[:MAX_PROBLEMS])
+        raise InvalidRequest(*most(problems))
     return _validated(model, body)
 
 
@@ -101,8 +121,8 @@ def _validated(model: type[WireT], body: Mapping[str, Any]) -> WireT:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]
-        raise InvalidRequest(*(Problem(pointer(*each["loc"]), worded(each)) for each in found)) from error
+        found = error.errors(include_url=False)
+        raise InvalidRequest(*most([Problem(pointer(*each["loc"]), worded(each)) for each in found])) from error
 
 
 def _decoded(raw: bytes) -> Any:
@@ -116,7 +136,7 @@ def _decoded(raw: bytes) -> Any:
     except RecursionError as error:
         raise MalformedBody("The body is not JSON we read: it nests too deeply.") from error
     except msgspec.DecodeError as error:
-        raise MalformedBody(f"The body is not JSON: {error}.") from error
+        raise MalformedBody(FORM if is_form_like(raw) else f"The body is not JSON: {error}.") from error
 
 
 def _contradictions(body: Mapping[str, Any]) -> Iterator[Problem]:

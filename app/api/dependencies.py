@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, params
 
 from app.api.bodies import generation_body, overrides_body
 from app.api.links import Links
@@ -17,6 +18,7 @@ from app.assets import Assets
 from app.authoring import Authoring
 from app.batches import Batches
 from app.conversions import Conversions
+from app.errors import NotFound
 from app.generations import Generations
 from app.health import Health
 from app.offers import Offers
@@ -54,6 +56,18 @@ async def services(request: Request) -> Services:
     Asynchronous without need: FastAPI runs a plain function in a thread, for each request.
     """
     return cast("Services", request.app.state.services)
+
+
+def calling_it(name: str) -> params.Depends:
+    """For routes of a dialect that calls a generation something else: what is not found is told by that name."""
+
+    async def called() -> AsyncGenerator[None, None]:
+        try:
+            yield
+        except NotFound as error:
+            raise NotFound(error.what.replace("generation", name), error.key) from error
+
+    return cast("params.Depends", Depends(called))
 
 
 async def create_body(request: Request) -> GenerationCreate:

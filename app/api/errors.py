@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -13,11 +13,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from app.api.bodies import MAX_PROBLEMS, worded
 from app.errors import AppError, InvalidRequest, Problem, Unavailable, pointer
 
 log = logging.getLogger(__name__)
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+"""Those that a route may have, in the order in which they are named."""
 
 
 def problem_response(error: AppError) -> Response:
@@ -41,13 +45,22 @@ async def _told(_: Request, error: Exception) -> Response:
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
-    """FastAPI's findings: a query parameter becomes "?limit", a path parameter its name."""
+    """FastAPI's findings: a query parameter becomes "?limit", a header its name, a path parameter "/" and its name."""
     places = []
     for found in cast("RequestValidationError", error).errors()[:MAX_PROBLEMS]:
         where, *steps = found["loc"]
-        place = f"?{steps[0]}" if where == "query" and steps else pointer(*steps)
-        places.append(Problem(place, worded(found)))
+        places.append(Problem(_place(where, steps), worded(found)))
     return problem_response(InvalidRequest(*places))
+
+
+def _place(where: object, steps: list[object]) -> str:
+    match where, steps:
+        case "query", [name, *_]:
+            return f"?{name}"
+        case "header", [name, *_]:
+            return str(name).title()
+        case _:
+            return pointer(*steps)
 
 
 async def _http(request: Request, refused: Exception) -> Response:
@@ -56,8 +69,28 @@ async def _http(request: Request, refused: Exception) -> Response:
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = f"There is no route {request.url.path}; see /docs."
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _allowed(request)):
+        headers["Allow"] = ", ".join(allowed)
+        detail = f"There is no {request.method} here; there is {_listed([each for each in allowed if each != 'HEAD'])}."
     code = phrase.lower().replace(" ", "_").replace("-", "_")
-    return _response(error.status_code, code, phrase, detail, {}, dict(error.headers or {}))
+    return _response(error.status_code, code, phrase, detail, {}, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes of this path; the framework names those of the first alone."""
+    scope = {"type": "http", "path": request.scope["path"], "root_path": request.scope.get("root_path", "")}
+    routes = request.app.routes
+    return [
+        method
+        for method in METHODS
+        if any(each.matches({**scope, "method": method})[0] is Match.FULL for each in routes)
+    ]
+
+
+def _listed(names: list[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _away(part: str) -> Callable[[Request, Exception], Awaitable[Response]]:

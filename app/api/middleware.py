@@ -36,7 +36,7 @@ class RequireKey:
         if not self._keys or scope["type"] != "http" or not self._is_guarded(scope["path"]) or self._is_allowed(scope):
             await self._app(scope, receive, send)
         else:
-            await problem_response(Unauthorized())(scope, receive, send)
+            await problem_response(Unauthorized(_wrong(scope)))(scope, receive, send)
 
     def _is_guarded(self, path: str) -> bool:
         return any(path == root or path.startswith(f"{root}/") for root in _GUARDED)
@@ -44,9 +44,24 @@ class RequireKey:
     def _is_allowed(self, scope: Scope) -> bool:
         if any(hmac.compare_digest(given, key) for given in _given_keys(scope) for key in self._keys):
             return True
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        token = next(iter(query.get("token", ())), "")
+        query = _query(scope)
+        token = _token(query)
         return scope["method"] in {"GET", "HEAD"} and bool(token) and self._links.allows(token, _asked(scope, query))
+
+
+def _wrong(scope: Scope) -> str:
+    """What a caller sent who is not let in, if he sent anything."""
+    if _given_keys(scope):
+        return "The key that was sent is not one of this service."
+    return "This URL's token is wrong or has expired." if _token(_query(scope)) else ""
+
+
+def _query(scope: Scope) -> dict[str, list[str]]:
+    return parse_qs(scope["query_string"].decode("latin-1"))
+
+
+def _token(query: dict[str, list[str]]) -> str:
+    return next(iter(query.get("token", ())), "")
 
 
 def _given_keys(scope: Scope) -> list[bytes]:

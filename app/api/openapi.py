@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from app.api.batch_schemas import BatchCreate, BatchEventRead, BatchResult
+from app.api.batch_schemas import BatchCreate, BatchEventRead, BatchResult, BatchRetry
 from app.api.dialects.openai_schemas import ImageCreate, ImageEdit
 from app.api.event_schemas import EventRead
 from app.api.project_schemas import ProjectWrite
@@ -119,6 +119,13 @@ BATCH: Final[dict[str, Any]] = {
     }
 }
 
+BATCH_RETRY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": False,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchRetry"}}},
+    }
+}
+
 WEBHOOK: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -205,7 +212,7 @@ SHOWN: Final = (
 """Answers that routes write by themselves."""
 
 WRITTEN: Final = (
-    *(GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate),
+    *(GenerationCreate, TemplateWrite, ProjectWrite, ImageCreate, ImageEdit, BatchCreate, BatchRetry),
     *(WebhookWrite, WebhookChange, RedeliveryWrite, JobCreate, AssetFromHash),
 )
 """Bodies that routes read by themselves."""

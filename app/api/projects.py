@@ -12,6 +12,7 @@ from app.api.cursors import NAMES, cursor_of, place_of
 from app.api.dependencies import ServicesDep
 from app.api.openapi import PROJECT, errors, readable
 from app.api.project_schemas import ProjectPage, ProjectRead, ProjectWrite
+from app.api.queries import KNOWN_ONLY
 
 router = APIRouter(prefix="/api/projects", tags=["projects"])
 
@@ -22,7 +23,7 @@ async def write_body(request: Request) -> ProjectWrite:
     return written_body(raw or b"{}", ProjectWrite, "an id, or nothing in it")
 
 
-@readable(router, "", responses={200: {"model": ProjectPage}, **errors(422)})
+@readable(router, "", dependencies=[KNOWN_ONLY], responses={200: {"model": ProjectPage}, **errors(422)})
 async def listing(
     services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,

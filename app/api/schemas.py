@@ -207,7 +207,7 @@ class ReadinessRead(Wire):
 
 
 class ProblemPlace(Wire):
-    """One wrong place: a JSON pointer into the body, or `?name` of a query parameter."""
+    """One wrong place: a JSON pointer into the body, `?name` of a query parameter, or the name of a header."""
 
     pointer: str
     message: str

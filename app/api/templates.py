@@ -11,6 +11,7 @@ from starlette.responses import Response
 from app.api.bodies import written_body
 from app.api.dependencies import Services, ServicesDep
 from app.api.openapi import TEMPLATE, errors, readable
+from app.api.queries import KNOWN_ONLY
 from app.api.template_schemas import TemplatePage, TemplateRead, TemplateWrite
 from app.authoring import Draft
 from app.catalogue import Known
@@ -32,7 +33,7 @@ async def write_body(request: Request) -> TemplateWrite:
 BodyDep = Annotated[TemplateWrite, Depends(write_body)]
 
 
-@readable(router, "", responses={200: {"model": TemplatePage}, **errors()})
+@readable(router, "", dependencies=[KNOWN_ONLY], responses={200: {"model": TemplatePage}, **errors()})
 async def listing(services: ServicesDep) -> Response:
     """All templates: those that ship with the service, then callers' own."""
     items = [_read(known, services) for known in await services.authoring.catalogue.all()]

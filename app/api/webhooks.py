@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.api.bodies import MAX_PROBLEMS, options_body, written_body
+from app.api.bodies import options_body, written_body
 from app.api.cursors import LATEST_S, MESSAGES, UUIDS, cursor_of, place_of
 from app.api.dependencies import GenerationId, Services, ServicesDep
 from app.api.openapi import REDELIVERY, WEBHOOK, WEBHOOK_CHANGE, errors, readable
+from app.api.queries import KNOWN_ONLY
 from app.api.schemas import UUID
 from app.api.webhook_schemas import (
     MESSAGE_ID,
@@ -56,15 +57,13 @@ async def change_body(request: Request) -> WebhookChange:
 
 async def redelivery(request: Request, since: Since = None) -> datetime | None:
     """Since when failed deliveries are to be made again; in the query or in the body, as the caller likes."""
-    if unknown := sorted(set(request.query_params) - {"since"}):
-        raise InvalidRequest(*(Problem(f"?{name}", "is no option; there is: since") for name in unknown[:MAX_PROBLEMS]))
     body = options_body(await request.body(), RedeliveryWrite, "since")
     if body.since is not None and since is not None:
         raise InvalidRequest(Problem("/since", "is given twice, also as ?since; send one of them"))
     return body.since or since
 
 
-@readable(router, "/webhooks", responses={200: {"model": WebhookPage}, **errors(422)})
+@readable(router, "/webhooks", dependencies=[KNOWN_ONLY], responses={200: {"model": WebhookPage}, **errors(422)})
 async def listing(services: ServicesDep, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Registered receivers, newest first, without their secrets."""
     found = await services.webhooks.list(limit + 1, place_of(cursor, UUIDS))
@@ -166,7 +165,12 @@ async def test(webhook_id: WebhookId, services: ServicesDep) -> Response:
     return _json(DeliveryRead.of(await services.webhooks.test(webhook_id)))
 
 
-@readable(router, "/webhooks/{webhook_id}/deliveries", responses={200: {"model": DeliveryPage}, **errors(404, 422)})
+@readable(
+    router,
+    "/webhooks/{webhook_id}/deliveries",
+    dependencies=[KNOWN_ONLY],
+    responses={200: {"model": DeliveryPage}, **errors(404, 422)},
+)
 async def deliveries(
     webhook_id: WebhookId, services: ServicesDep, limit: Limit = 50, cursor: Cursor = None, status: Statuses = None
 ) -> Response:
@@ -178,6 +182,7 @@ async def deliveries(
 @router.post(
     "/webhooks/{webhook_id}/redeliver",
     status_code=202,
+    dependencies=[KNOWN_ONLY],
     responses={202: {"model": RedeliveryRead}, **errors(400, 404, 409, 413, 422)},
     openapi_extra=REDELIVERY,
 )
@@ -192,7 +197,10 @@ async def redeliver_failed(
 
 
 @readable(
-    router, "/generations/{generation_id}/deliveries", responses={200: {"model": DeliveryPage}, **errors(404, 422)}
+    router,
+    "/generations/{generation_id}/deliveries",
+    dependencies=[KNOWN_ONLY],
+    responses={200: {"model": DeliveryPage}, **errors(404, 422)},
 )
 async def of_generation(
     generation_id: GenerationId,
@@ -205,7 +213,12 @@ async def of_generation(
     return await _page(services, "generation_id", generation_id, limit, cursor, status)
 
 
-@readable(router, "/batches/{batch_id}/deliveries", responses={200: {"model": DeliveryPage}, **errors(404, 422)})
+@readable(
+    router,
+    "/batches/{batch_id}/deliveries",
+    dependencies=[KNOWN_ONLY],
+    responses={200: {"model": DeliveryPage}, **errors(404, 422)},
+)
 async def of_batch(
     batch_id: BatchId, services: ServicesDep, limit: Limit = 50, cursor: Cursor = None, status: Statuses = None
 ) -> Response:

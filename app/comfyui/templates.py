@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.comfyui.parameters import SEED_FROM_US, BadValueError, Binding, Parameter, Value, did_you_mean, snake_case
 from app.comfyui.problems import MAX_PROBLEMS, InvalidInputError, Problem, first_problems, pointer, shown
 from app.comfyui.template_files import Definition, definition_problems, read_definition
-from app.comfyui.workflow import Workflow, WorkflowError, parse
+from app.comfyui.workflow import Workflow, WorkflowError, may_make_pictures, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,6 +67,11 @@ class Template:
         if known is not None:
             return known
         return next((each for name, each in self.parameters.items() if snake_case(name) == spelling), None)
+
+    @property
+    def may_make_pictures(self) -> bool:
+        """Whether it may; that of unknown nodes nobody knows."""
+        return may_make_pictures(self.workflow)
 
     def bound_classes(self, name: str) -> tuple[tuple[str, str], ...]:
         """Class and input name of every place this parameter goes to: where `/object_info` tells its choices."""

@@ -25,12 +25,22 @@ __all__ = [
     "WorkflowError",
     "WorkflowNode",
     "expected_output_nodes",
+    "may_make_pictures",
     "parse",
     "plan",
 ]
 
 # Output nodes outside the Save.../Preview... family that are common enough to know by name.
 _OTHER_OUTPUT_CLASSES: Final = frozenset({"VHS_VideoCombine"})
+
+_OTHER_THAN_PICTURES: Final = frozenset(
+    {
+        *("SaveVideo", "SaveWEBM", "SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "PreviewAudio"),
+        *("SaveGLB", "Preview3D", "Preview3DAnimation", "SaveLatent", "PreviewAny"),
+        *("ModelSave", "CheckpointSave", "CLIPSave", "VAESave", "LoraSave", "SaveLoRA"),
+    }
+)
+"""ComfyUI's own output nodes that certainly give something else."""
 
 
 class WorkflowError(InvalidInputError):
@@ -121,6 +131,12 @@ def expected_output_nodes(workflow: Workflow, output_classes: Container[str] | N
     sinks = tuple(node_id for node_id in workflow.nodes if node_id not in used)
     known = tuple(node_id for node_id in sinks if _is_known_output(workflow.nodes[node_id].class_type))
     return known or sinks
+
+
+def may_make_pictures(workflow: Workflow) -> bool:
+    """False where every node that a run is for is known to give something else than pictures."""
+    outputs = expected_output_nodes(workflow)
+    return any(workflow.nodes[node_id].class_type not in _OTHER_THAN_PICTURES for node_id in outputs)
 
 
 def plan(workflow: Workflow, output_classes: Container[str] | None = None) -> Plan:

@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a limit of none": ({"base": {}, "maxInFlight": 0}, "/maxInFlight"),
     "an empty axis": ({"base": {}, "matrix": {"cfg": []}}, "/matrix/cfg"),
     "an uneven group": ({"base": {}, "zip": [{"cfg": [1], "seed": [1, 2]}]}, "/zip/0"),
-    "a key twice": ({"items": [{"key": "a"}, {"key": "a"}]}, "/items/1/key"),
+    "a key twice": ({"items": [{"key": "a", "prompt": "x"}, {"key": "a", "prompt": "y"}]}, "/items/1/key"),
     "a key that is no text": ({"items": [{"key": 5}]}, "/items/0/key"),
     "too many": ({"base": {}, "runs": 101}, ""),
     "runs of a graph": ({"base": {"workflow": picture()}, "runs": 2}, "/runs"),

@@ -93,7 +93,8 @@ async def test_a_page_that_connects_early_with_a_strangers_id_is_refused_at_once
     seen = await source.until("complete")
     await page.generate(**QUICK)
 
-    problem(await api.http.get(f"/api/progress/{stranger}"), 404, "not_found")
+    told = problem(await api.http.get(f"/api/progress/{stranger}"), 404, "not_found")
+    assert told["detail"].startswith("There is no session ")
     assert (seen, source.statuses) == ([], [404])
     assert page.state == "complete"
     assert len(hub_of(api)) == 0

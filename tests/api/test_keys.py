@@ -88,6 +88,30 @@ async def test_every_key_works_every_way(stranger: httpx.AsyncClient, key: str, 
     assert answer.status_code == 200
 
 
+WRONG_KEY = "The key that was sent is not one of this service"
+WRONG_TOKEN = "This URL's token is wrong or has expired"
+
+
+@pytest.mark.parametrize("root", ["/api/generations", "/api/v2/jobs", "/v1/models"])
+@pytest.mark.parametrize(
+    ("headers", "query", "told"),
+    [
+        ({}, "", "Send 'Authorization: Bearer KEY'"),
+        ({"X-API-Key": "x"}, "", WRONG_KEY),
+        ({"Authorization": "Bearer x"}, "?token=1.00", WRONG_KEY),
+        ({}, "?token=1.00", WRONG_TOKEN),
+    ],
+)
+async def test_what_was_sent_and_opens_nothing_is_told_from_what_is_missing(
+    stranger: httpx.AsyncClient, root: str, headers: dict[str, str], query: str, told: str
+) -> None:
+    answer = await stranger.get(f"{root}/{NOBODY}{query}", headers=headers)
+
+    assert answer.status_code == 401
+    document = answer.json()
+    assert told in (document["detail"] if root != "/api/v2/jobs" else document["error"]["message"])
+
+
 async def test_one_right_key_is_enough(stranger: httpx.AsyncClient) -> None:
     headers = {"Authorization": "Bearer of-someone-else", "X-API-Key": KEY}
 

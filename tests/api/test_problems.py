@@ -79,6 +79,14 @@ async def test_a_wrong_field_is_named_with_the_remedy(api: Service, comfy: Simul
     assert comfy.submits == 0
 
 
+@pytest.mark.parametrize("key", ["", "x" * 300])
+@pytest.mark.parametrize("path", ["/api/generate", "/api/batches"])
+async def test_a_wrong_header_is_named_as_a_header(api: Service, path: str, key: str) -> None:
+    found = places(await api.http.post(path, json={"prompt": "x"}, headers={"Idempotency-Key": key}))
+
+    assert found.keys() == {"Idempotency-Key"}
+
+
 async def test_everything_wrong_is_named_at_once(api: Service) -> None:
     body = {"steps": 0, "width": 65, "cfg": "7", "params": {"sampler": 5, "nonsense": 1}}
 
@@ -145,6 +153,27 @@ async def test_a_method_a_route_does_not_know_is_a_problem(api: Service, method:
 
     problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed", "named"),
+    [
+        ("PATCH", f"/api/webhooks/{NOBODY}", "GET, HEAD, PUT, DELETE", "GET, PUT and DELETE"),
+        ("DELETE", "/api/batches", "GET, HEAD, POST", "GET and POST"),
+        ("PUT", "/api/batches/x/retry", "POST", "there is POST"),
+        ("DELETE", "/api/v2/jobs", "GET, HEAD, POST", "GET and POST"),
+        ("POST", "/v1/models", "GET, HEAD", "there is GET"),
+        ("DELETE", "/", "GET, HEAD", "there is GET"),
+    ],
+)
+async def test_a_method_that_is_refused_names_all_that_there_are(
+    api: Service, method: str, path: str, allowed: str, named: str
+) -> None:
+    answer = await api.http.request(method, path)
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == allowed
+    assert f"{named}." in answer.text
 
 
 async def test_a_route_that_is_not_there_is_a_problem(api: Service) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.comfyui.estimates import megapixels_of
-from app.comfyui.workflow import expected_output_nodes, parse, plan
+from app.comfyui.workflow import expected_output_nodes, may_make_pictures, parse, plan
 from tests.comfyui import recordings
 from tests.comfyui.graphs import a_node, recorded_graphs, txt2img
 
@@ -197,3 +197,19 @@ def test_titles_are_the_names_a_person_sees() -> None:
         "Develop",
         "CheckpointLoaderSimple",
     )
+
+
+@pytest.mark.parametrize(
+    ("classes", "may"),
+    [
+        (["SaveVideo"], False),
+        (["PreviewAny", "SaveAudio"], False),
+        (["SaveVideo", "SaveImage"], True),
+        (["SomebodysSaver"], True),
+        (["VHS_VideoCombine"], True),
+    ],
+)
+def test_a_graph_makes_no_pictures_only_if_all_its_ends_are_known_to_be_others(classes: list[str], may: bool) -> None:
+    graph = parse({str(number): {"class_type": name, "inputs": {}} for number, name in enumerate(classes)})
+
+    assert may_make_pictures(graph) is may

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import openai
 import pytest
 from openai import AsyncOpenAI
 
 from app.comfyui.simulator import OUT_OF_MEMORY, Simulator
-from tests.api.asking import held_while_drawing
+from tests.api.asking import NOBODY, held_while_drawing
 from tests.conftest import Serve
 from tests.files import png
 from tests.openai_sdk.asking import KEY, SMALL, ended, sizes, speaking_to
@@ -54,8 +55,9 @@ async def test_an_unknown_model_is_not_found(client: AsyncOpenAI) -> None:
 
 
 WRONG_EDITS: list[tuple[Json, str | None]] = [
-    ({"image": b"no picture"}, None),
-    ({"mask": b"no picture"}, None),
+    ({"image": b"no picture"}, "image"),
+    ({"image": [png(64, 64), b"no picture"]}, "image"),
+    ({"mask": b"no picture"}, "mask"),
     ({"model": "img2img", "mask": png(64, 64)}, "mask"),
     ({"model": "img2img", "image": [png(64, 64), png(64, 64, seed=1)]}, "image"),
     ({"model": "txt2img"}, "image"),
@@ -72,6 +74,35 @@ async def test_a_wrong_edit_is_a_bad_request(client: AsyncOpenAI, guarded: Servi
 
         assert raised.value.param == param, change
     assert await ended(guarded) == []
+
+
+async def test_a_wrong_file_of_an_edit_is_named_as_it_was_sent(guarded: Service) -> None:
+    async def edit(**request: Any) -> list[str]:
+        answer = await guarded.http.post("/v1/images/edits", **request)
+        assert answer.status_code == 400, answer.text
+        document = answer.json()
+        assert all(each["pointer"] in document["detail"] for each in document["errors"])
+        return [each["pointer"] for each in document["errors"]]
+
+    fine, bad, prompt = png(64, 64), b"no picture", {"prompt": "x"}
+    urls = [{"image_url": "data:image/png;base64,AAAA"}, {"file_id": NOBODY}]
+
+    assert await edit(data=prompt, files=[("image[]", fine), ("image[]", bad)]) == ["/image/1"]
+    assert await edit(data=prompt, files=[("image", fine), ("mask", bad)]) == ["/mask"]
+    assert await edit(data=prompt, files=[("image", fine), ("image", fine)]) == ["/image/1"]
+    assert await edit(data=prompt, files=[("mask", fine)]) == ["/image"]
+    assert await edit(json={**prompt, "images": urls[:1]}) == ["/images/0"]
+    assert await edit(json={**prompt, "images": urls[1:]}) == ["/images/0"]
+    assert await edit(json={**prompt, "images": urls[:1], "mask": urls[1]}) == ["/mask"]
+    assert await edit(json=prompt) == ["/images"]
+
+
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/api/generate", "/api/batches", "/api/v2/jobs"])
+async def test_a_form_where_json_is_wanted_is_told_so(guarded: Service, path: str) -> None:
+    answer = await guarded.http.post(path, data={"prompt": "x"}, files={"image": png(64, 64)})
+
+    assert answer.status_code in {400, 422}
+    assert "The body is a form; send JSON" in answer.text
 
 
 async def test_a_wrong_key_is_an_authentication_error(guarded: Service) -> None:
@@ -160,13 +191,16 @@ async def test_a_graph_that_comfyui_refuses_is_a_bad_request(client: AsyncOpenAI
     assert raised.value.param == "model"
 
 
-async def test_a_template_that_makes_no_picture_says_where_its_files_are(client: AsyncOpenAI, guarded: Service) -> None:
-    extra = {"length": 1, "steps": 1}
+async def test_a_template_that_makes_no_picture_is_refused_before_it_runs_and_not_listed(
+    client: AsyncOpenAI, guarded: Service
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="POST /api/generate") as raised:
+        await client.images.generate(model="txt2video", prompt="x", size="32x32", extra_body={"length": 1, "steps": 1})
 
-    with pytest.raises(openai.InternalServerError, match="without a picture"):
-        await client.images.generate(model="txt2video", prompt="x", size="32x32", extra_body=extra)
-
-    assert await ended(guarded) == ["succeeded"]
+    assert raised.value.param == "model"
+    assert await ended(guarded) == []
+    listed = {each.id async for each in client.models.list()}
+    assert ("txt2img" in listed, listed & {"txt2video", "img2video"}) == (True, set())
 
 
 async def test_refusals_are_problem_documents_as_well(guarded: Service) -> None:

@@ -13,10 +13,11 @@ The official clients send a request again after 408, 409, 429 and 5xx, unless `x
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from app.api.dialects.translation import Told
-from app.errors import AppError
+from app.errors import AppError, Problem, pointer
 from app.records import ErrorCode, Generation, Status
 
 ROOT: Final = "/v1"
@@ -34,6 +35,8 @@ _PARAMETERS: Final[Mapping[str, str]] = {
     "images": "image",
 }
 """Their names for what a pointer of ours begins with, where they differ."""
+
+_INPUTS: Final = (["references"], ["images"])
 
 _CODES: Final[Mapping[str, str]] = {"unauthorized": "invalid_api_key"}
 
@@ -89,6 +92,21 @@ def error_object(status: int, code: str, message: str, places: Sequence[Mapping[
     kind = "server_error" if status >= 500 else "invalid_request_error"
     param = _param(str(places[0].get("pointer", ""))) if places else None
     return {"message": message, "type": kind, "param": param, "code": _CODES.get(code, code)}
+
+
+def located(error: AppError, place: str) -> AppError:
+    """What is wrong with a file, told of where it was sent."""
+    error.extra = {**error.extra, "errors": [{"pointer": place, "message": error.detail}]}
+    error.detail = f"{place}: {error.detail}"
+    return error
+
+
+def as_sent(problem: Problem, field: str, count: int) -> Problem:
+    """A place among the inputs by the name that the caller gave it; `field` is where his `count` pictures were."""
+    steps = problem.pointer.split("/")[1:]
+    if steps[:2] == ["references", str(count)]:  # Behind the pictures comes the mask.
+        return replace(problem, pointer="/mask")
+    return replace(problem, pointer=pointer(field, *steps[1:])) if steps[:1] in _INPUTS else problem
 
 
 def tell(document: dict[str, Any]) -> Told:

@@ -19,16 +19,16 @@ from starlette.responses import Response
 from app.api.bodies import written_body
 from app.api.dependencies import Services, ServicesDep
 from app.api.dialects.openai_described import CREATE, EDIT, answers
-from app.api.dialects.openai_errors import UnknownModel
+from app.api.dialects.openai_errors import UnknownModel, as_sent, located
 from app.api.dialects.openai_pictures import Wish, pictures_of
 from app.api.dialects.openai_requests import requests_of
 from app.api.dialects.openai_runs import Runs
-from app.api.dialects.openai_schemas import ImageCreate, ImageEdit, ImagesMade
+from app.api.dialects.openai_schemas import ImageCreate, ImageEdit, ImagesMade, ImageSource
 from app.api.dialects.openai_stream import ImageStream
 from app.api.forms import FormPart, form_parts, is_form, text_of, whole
 from app.api.headers import IdempotencyKey, key
 from app.api.uploads import arriving
-from app.errors import InvalidRequest, Problem, UnusableFile, pointer
+from app.errors import BadSource, InvalidRequest, Problem, UnsupportedMedia, UnusableFile, pointer
 from app.pictures import PictureError, painted_mask
 from app.requests import DEFAULT_TEMPLATE
 from app.uploads import Upload
@@ -58,13 +58,18 @@ async def edit(services: ServicesDep, http: Request, idempotency_key: Idempotenc
     `model` is a template that takes a picture, by default `inpaint` with a mask and `img2img` without. The mask is
     where to paint: where it is transparent, or white if nothing of it is.
     """
-    body = await _edit_body(services, http)
-    references = [{"source": each.source} for each in body.images]
-    if body.mask is not None:
-        upload = await services.uploads.from_source(body.mask.source, http.headers.get("host"))
-        references.append({"source": (await _painted(services, upload)).id, "parameter": "mask"})
-    name = "img2img" if body.mask is None else "inpaint"
-    runs = await _started(services, http, body, name, references, key(idempotency_key))
+    field = "image" if is_form(http.headers.get("content-type", "")) else "images"
+    count = 0
+    try:
+        body = await _edit_body(services, http)
+        count = len(body.images)
+        references = [{"source": each.source} for each in body.images]
+        if body.mask is not None:
+            references.append({"source": (await _mask(services, http, body.mask)).id, "parameter": "mask"})
+        name = "img2img" if body.mask is None else "inpaint"
+        runs = await _started(services, http, body, name, references, key(idempotency_key))
+    except InvalidRequest as error:
+        raise InvalidRequest(*(as_sent(each, field, count) for each in error.problems)) from error
     return await _answered(services, http, body, runs, "image_edit")
 
 
@@ -80,6 +85,8 @@ async def _started(
     known = await catalogue.find(name)
     if known is None:
         raise UnknownModel(name, catalogue.names())
+    if not known.template.may_make_pictures:
+        raise InvalidRequest(Problem("/model", "makes no pictures; run it with POST /api/generate"))
     timeout_s = services.settings.images_timeout_s
     requests = requests_of(
         body,
@@ -129,17 +136,20 @@ async def _form_fields(services: Services, content_type: str, body: AsyncGenerat
         async for part in parts:
             match part.field:
                 case "image" | "image[]":
-                    images.append({"file_id": (await _kept(services, part)).id})
+                    images.append({"file_id": (await _kept(services, part, pointer("image", len(images)))).id})
                 case "mask" if "mask" not in fields:
-                    fields["mask"] = {"file_id": (await _kept(services, part)).id}
+                    fields["mask"] = {"file_id": (await _kept(services, part, "/mask")).id}
                 case _:
                     _put(fields, part.field, await text_of(part))
     return {**fields, "images": images} if images else fields
 
 
-async def _kept(services: Services, part: FormPart) -> Upload:
+async def _kept(services: Services, part: FormPart, place: str) -> Upload:
     async with aclosing(part.chunks) as chunks:
-        return await services.uploads.keep(chunks, part.filename)
+        try:
+            return await services.uploads.keep(chunks, part.filename)
+        except (UnsupportedMedia, UnusableFile) as error:
+            raise located(error, place) from error
 
 
 def _put(fields: dict[str, Any], name: str, text: str) -> None:
@@ -154,8 +164,15 @@ def _put(fields: dict[str, Any], name: str, text: str) -> None:
         fields[name] = text
 
 
-async def _painted(services: Services, upload: Upload) -> Upload:
+async def _mask(services: Services, http: Request, mask: ImageSource) -> Upload:
     """The mask in this service's own terms, as a further upload; itself where it is that already."""
+    try:
+        return await _painted(services, await services.uploads.from_source(mask.source, http.headers.get("host")))
+    except (BadSource, UnusableFile) as error:
+        raise located(error, "/mask") from error
+
+
+async def _painted(services: Services, upload: Upload) -> Upload:
     try:
         async with services.uploads.file(upload).local() as path:
             painted = await asyncio.to_thread(painted_mask, path)

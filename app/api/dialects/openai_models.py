@@ -21,8 +21,8 @@ Name = Annotated[str, Path(max_length=200, description="a template's name or ali
 
 @readable(router, "", responses={200: {"model": ModelPage}, **failures()})
 async def models(services: ServicesDep) -> Response:
-    """All templates, as the models of OpenAI's API."""
-    known = await services.authoring.catalogue.all()
+    """All templates that may make pictures, as the models of OpenAI's API."""
+    known = [each for each in await services.authoring.catalogue.all() if each.template.may_make_pictures]
     return _json(ModelPage(data=[_read(each, each.template.name) for each in known]))
 
 

@@ -13,7 +13,7 @@ import msgspec
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from app.api.dependencies import ServicesDep
+from app.api.dependencies import ServicesDep, calling_it
 from app.api.events import LastEventId, stream
 from app.api.links import Links
 from app.api.openapi import errors, readable
@@ -24,7 +24,7 @@ from app.events import Canceled, Completed, Connected, Event, Failed, Moment, Pr
 from app.generations import Shown
 from app.watching import END
 
-router = APIRouter(prefix="/api/progress", tags=["dialects"])
+router = APIRouter(prefix="/api/progress", tags=["dialects"], dependencies=[calling_it("session")])
 
 SessionId = Annotated[str, Path(max_length=200, description="`session_id` of an answer to `POST /api/generate`")]
 

@@ -24,11 +24,11 @@ _encode = msgspec.json.Encoder().encode
 class JobFrames:
     """The entries of one watcher as this API's frames, by calling it with each in turn.
 
-    `preview` is the newest there is when he comes.
+    `preview` is the newest there is when he comes, `nodes` how many the graph of a job has that is over by then.
     """
 
-    def __init__(self, shapes: Shapes, preview: PreviewReady | None) -> None:
-        self._shapes, self._preview = shapes, preview
+    def __init__(self, shapes: Shapes, preview: PreviewReady | None, nodes: int = 0) -> None:
+        self._shapes, self._preview, self._nodes = shapes, preview, nodes
         self._standing: tuple[JobStatus, int | None] | None = None
         self._shown: set[int] = set()
 
@@ -66,7 +66,7 @@ class JobFrames:
             yield "status", {"status": standing[0], "queue_position": standing[1]}
 
     def _moment(self, moment: Moment) -> Iterator[tuple[str, dict[str, Any]]]:
-        if (told := progress(moment)) is not None:
+        if (told := progress(moment, self._nodes)) is not None:
             yield "progress", told
 
     def _output(self, job_id: str, output: Output) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from app.api.bodies import written_body
 from app.api.cursors import UUIDS, cursor_of, place_of
-from app.api.dependencies import ServicesDep
+from app.api.dependencies import Services, ServicesDep, calling_it
 from app.api.events import stream
 from app.api.headers import IdempotencyKey, key
 from app.api.openapi import readable
@@ -22,14 +22,15 @@ from app.api.v2.described import EVENTS, body, failures
 from app.api.v2.events import JobFrames
 from app.api.v2.labels import asked_labels, given_labels, is_filter
 from app.api.v2.schemas import JobCreate, JobPage, JobRead, JobStatus, JobWorkflow
-from app.api.v2.shapes import STATUSES, Shapes, labels
+from app.api.v2.shapes import STATUSES, Shapes, labels, progress
 from app.api.v2.workflows import with_uploads
 from app.errors import InvalidRequest, NotFound, Problem
-from app.generations import GenerationFilter, Position
+from app.generations import GenerationFilter, Position, Shown
+from app.preparing import planned_nodes
 from app.requests import Request as Asked
 from app.v2_errors import BadCursor, NotForwarded
 
-router = APIRouter(prefix="/jobs")
+router = APIRouter(prefix="/jobs", dependencies=[calling_it("job")])
 
 MAX_LIMIT: Final = 200
 FILTERS: Final = frozenset({"limit", "cursor", "status"})
@@ -95,7 +96,7 @@ async def listing(
 async def read(job_id: JobId, services: ServicesDep, http: Request) -> Response:
     """The job: its status, the latest progress, and every output so far."""
     shown = await services.generations.get(_known(job_id))
-    return _json(Shapes.of(services, http).job(shown))
+    return _json(Shapes.of(services, http).job(shown, await _nodes(services, shown)))
 
 
 @readable(router, "/{job_id}/workflow", responses={200: {"model": JobWorkflow}, **failures(404, 422)})
@@ -114,7 +115,8 @@ async def events(job_id: JobId, services: ServicesDep, http: Request) -> Respons
     preview = None
     with contextlib.suppress(NotFound):
         preview = await services.generations.preview(_known(job_id))
-    frames = JobFrames(Shapes.of(services, http), preview)
+    nodes = await _nodes(services, await services.generations.get(_known(job_id)))
+    frames = JobFrames(Shapes.of(services, http), preview, nodes)
     return await stream(services, _known(job_id), frame=frames)
 
 
@@ -122,7 +124,14 @@ async def events(job_id: JobId, services: ServicesDep, http: Request) -> Respons
 async def cancel(job_id: JobId, services: ServicesDep, http: Request) -> Response:
     """Ask for its end: this one only, never a neighbour. A job that is over is answered unchanged."""
     shown = await services.generations.cancel(_known(job_id))
-    return _json(Shapes.of(services, http).job(shown))
+    return _json(Shapes.of(services, http).job(shown, await _nodes(services, shown)))
+
+
+async def _nodes(services: Services, shown: Shown) -> int:
+    """How many nodes its graph has that run, where its progress does not count them (any more)."""
+    if shown.moment.aggregate_progress is not None or progress(shown.moment) is None:
+        return 0
+    return planned_nodes(await services.generations.workflow(shown.record.id))
 
 
 def _known(job_id: str) -> str:

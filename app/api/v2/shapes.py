@@ -25,7 +25,7 @@ from app.api.v2.schemas import (
 )
 from app.asset_records import output_asset_id
 from app.assets import Made, Sent
-from app.events import Moment
+from app.events import AggregateProgress, Moment
 from app.generations import Shown
 from app.records import ErrorCode, Failure, Generation, Output, OutputKind, Status
 
@@ -56,7 +56,8 @@ class Shapes:
     def of(cls, services: Services, http: Request) -> Shapes:
         return cls(services.links, f"{http.url.scheme}://{http.url.netloc}")
 
-    def job(self, shown: Shown) -> JobRead:
+    def job(self, shown: Shown, nodes: int = 0) -> JobRead:
+        """`nodes`: how many its graph has, for a job whose run nobody watches any more."""
         record, moment = shown.record, shown.moment
         return JobRead.model_construct(
             id=record.id,
@@ -66,7 +67,7 @@ class Shapes:
             completed_at=_maybe(record.completed_at),
             expires_at=_time(record.created_at + _KEPT_S),
             queue_position=moment.queue_position,
-            progress=None if (told := progress(moment)) is None else ProgressShape.model_construct(**told),
+            progress=None if (told := progress(moment, nodes)) is None else ProgressShape.model_construct(**told),
             outputs=[self.output(record.id, each) for each in record.outputs],
             error=None if record.error is None else _error(record.error),
             metrics=_metrics(record),
@@ -132,15 +133,20 @@ class Shapes:
         return self.origin + self.links.to(job_id, f"/outputs/{output.index}")
 
 
-def progress(moment: Moment) -> dict[str, Any] | None:
-    """The contract's progress; None while there is none to tell."""
-    node, nodes = moment.node_progress, moment.aggregate_progress
+def progress(moment: Moment, planned: int = 0) -> dict[str, Any] | None:
+    """The contract's progress; None while there is none to tell.
+
+    Without a count of its nodes, as after its end, those of the graph count: all of them for a job that succeeded, for
+    others as many as its share of the work makes.
+    """
+    node = moment.node_progress
+    nodes = moment.aggregate_progress or AggregateProgress(int(planned * moment.percentage / 100), planned)
     if moment.status in {Status.PENDING, Status.QUEUED} and not moment.percentage:
         return None
     return {
         "value": round(moment.percentage / 100, 4),
-        "nodes_done": nodes.finished if nodes else 0,
-        "nodes_total": nodes.total if nodes else 0,
+        "nodes_done": nodes.finished,
+        "nodes_total": nodes.total,
         "current_node": node.node_id if node else None,
         "current_node_class": node.node_type if node else None,
         "step": moment.step if moment.total_steps else None,

@@ -131,6 +131,23 @@ async def test_a_running_job_is_canceled_and_an_ended_one_stays_as_it_is(
     assert again.json() == canceled | {"outputs": again.json()["outputs"]}
 
 
+async def test_a_job_that_is_over_keeps_the_count_of_its_nodes(v2: httpx.AsyncClient, drawing: Simulator) -> None:
+    done = await ended(v2, (await submitted(v2, drawn(seed=41)))["id"])
+    drawing.hold("progress", node="4")
+    started = await submitted(v2, drawn(steps=4, seed=42))
+    await drawing.held()
+    asked = (await v2.post(f"/api/v2/jobs/{started['id']}/cancel")).json()
+    drawing.release()
+    canceled = await ended(v2, started["id"])
+    told = dict(await followed(v2, done["id"]))["progress"]
+
+    assert asked["progress"]["nodes_total"] == 6
+    for progress in (done["progress"], told):
+        assert (progress["nodes_done"], progress["nodes_total"]) == (6, 6)
+    assert (canceled["status"], canceled["progress"]["nodes_total"]) == ("canceled", 6)
+    assert 0 <= canceled["progress"]["nodes_done"] < 6
+
+
 async def test_the_workflow_is_the_graph_that_ran(v2: httpx.AsyncClient) -> None:
     job = await submitted(v2, picture(7))
 
@@ -271,6 +288,13 @@ async def test_a_body_too_large_is_refused_in_the_envelope(v2: httpx.AsyncClient
 async def test_who_is_no_job_is_not_found(v2: httpx.AsyncClient, job_id: str) -> None:
     for method, end in [("GET", ""), ("GET", "/workflow"), ("GET", "/events"), ("POST", "/cancel")]:
         refusal(await v2.request(method, f"/api/v2/jobs/{job_id}{end}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["", "/workflow", "/events", "/cancel"])
+async def test_a_job_that_nobody_made_is_called_a_job(v2: httpx.AsyncClient, path: str) -> None:
+    answer = await v2.request("POST" if path == "/cancel" else "GET", f"/api/v2/jobs/{NOBODY}{path}")
+
+    assert refusal(answer, 404, "not_found")["message"] == f"There is no job '{NOBODY}'."
 
 
 async def test_what_there_is_not_is_told_in_the_envelope(v2: httpx.AsyncClient, relay: Service) -> None:
