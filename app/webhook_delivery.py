@@ -176,9 +176,10 @@ class Deliverer:
                 await self._queue.failed(taken, attempt, retry_at=at, lane=lane)
                 log.info("webhook not delivered, tried again later", extra={**facts, "cause": outcome.error})
             case GivenUp() as verdict:
+                # In this order: who sees a delivery that failed for good finds its receiver disabled already.
+                await self._give_up_receiver(delivery, verdict, now)
                 await self._queue.given_up(taken, attempt, now=now, lane=verdict.lane)
                 log.warning("webhook given up", extra={**facts, "cause": outcome.error})
-                await self._give_up_receiver(delivery, verdict, now)
 
     async def _give_up_receiver(self, delivery: Delivery, verdict: GivenUp, now: float) -> None:
         """Have a receiver that is gone, or of no use for days, get nothing more."""

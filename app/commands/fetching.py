@@ -93,8 +93,8 @@ class _Fetching:
         from comfy_relay import events
 
         self._show()
-        async with asyncio.TaskGroup() as saving:
-            drawing = saving.create_task(self._redraw(), name="redraw")
+        async with asyncio.TaskGroup() as group:
+            drawing = group.create_task(self._redraw(), name="redraw")
             async with asyncio.TaskGroup() as saving_each:
                 async for event in self._relay.follow_batch(self._batch):
                     match event:
