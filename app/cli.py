@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 main = typer.Typer(
     name="comfy-relay",
-    help="A durable queue, live progress and kept images in front of your ComfyUI servers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -51,6 +50,23 @@ Dialect = Literal["modern", "progress_only", "state_only", "legacy"]
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; COMFY_RELAY_HOST.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 = any free one; COMFY_RELAY_PORT.")]
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"comfy-relay {version('comfy-relay')}")
+        raise typer.Exit
+
+
+@main.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    """A durable queue, live progress and kept images in front of your ComfyUI servers."""
 
 
 @main.command(rich_help_panel=_SERVING)

@@ -10,8 +10,12 @@ import pytest
 from app.commands.asking import references
 from app.commands.batch_files import BatchFile, Kind, Row, kind_of, read
 from app.commands.batch_plan import Axis, Item, Plan, checked, items_of, typed
+from app.commands.batch_running import Settled
+from app.commands.batch_state import Kept, KeptFile
+from app.commands.batch_telling import Telling
 from app.commands.errors import Misuse
 from app.commands.values import assigned, listed, meant
+from comfy_relay import BatchResult, Status
 
 BOMB: Final = b"a0: &a0 [x]\n" + b"".join(
     b"a%d: &a%d [%s]\n" % (level, level, b", ".join([b"*a%d" % (level - 1)] * 10)) for level in range(1, 11)
@@ -248,6 +252,21 @@ def test_what_is_set_for_all_and_given_by_rows_or_axes_too_is_told() -> None:
         "--matrix cfg: is set by --set cfg, too; give one of them",
         "f.csv line 2, steps: is set by --set steps, too; give one of them",
     )
+
+
+def test_files_are_told_by_item_however_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+    items = list(items_of(plan(*({"prompt": each} for each in "abcd"))))
+    telling = Telling(items, Path("out"), as_json=False)
+
+    for number in (2, 0, 3):
+        item, kept = items[number], KeptFile(f"{number}.png", "", 1)
+        result = BatchResult(index=number, generation_id="g", status=Status.SUCCEEDED)
+        telling.take(Settled(item, result, Kept(key=item.key, generation_id="g", files=(kept,))))
+    first = capsys.readouterr().out
+    telling.finish()
+
+    assert first == "out/0.png\n"
+    assert capsys.readouterr().out == "out/2.png\nout/3.png\n"
 
 
 def test_cells_become_values_by_the_template_of_their_row() -> None:

@@ -18,6 +18,7 @@ from app.commands.batch_asking import Order, planned
 from app.commands.batch_plan import Item, Plan, items_of
 from app.commands.batch_running import Running, Settled
 from app.commands.batch_state import Header, State
+from app.commands.batch_telling import Telling
 from app.commands.connecting import async_client, telling
 from app.commands.errors import Incomplete, Interrupted, Misuse
 from app.commands.interrupts import Interrupts
@@ -158,6 +159,7 @@ async def _in_folder(
     window = terminal.Terminal() if choices.as_json else terminal.here()
     limit = {"max_in_flight": choices.max_in_flight} if choices.max_in_flight else {}
     screen = screen_of(window, quiet=choices.quiet, pictures=False)
+    telling = Telling(items, choices.out, as_json=choices.as_json)
     running = Running(
         client,
         items,
@@ -167,7 +169,7 @@ async def _in_folder(
         screen,
         label=plan.file.name,
         rows=max(0, window.rows - 4) if window.is_live and not choices.quiet else 0,
-        settled=lambda settled: _tell(settled, choices),
+        settled=telling.take,
     )
     going: set[str] = set()
     with interrupts.leaving(going, "; the same command goes on with it"), screen:
@@ -183,21 +185,12 @@ async def _in_folder(
     if choices.is_detached:
         if not choices.as_json:
             speech.put(state.batch_id or "")
-        if not choices.quiet:
-            speech.remark(f"comfy-relay fetch {state.batch_id} -o {choices.out}")
+        if batch is not None and not choices.quiet:
+            speech.remark(f"comfy-relay fetch {batch.id} -o {choices.out}")
         return
+    telling.finish()
     _finished(running, state.batch_id, items, choices)
     _judged(running, items, choices, was_interrupted=pressed.asked.is_set())
-
-
-def _tell(settled: Settled, choices: Choices) -> None:
-    """A line for each item, or for each of its files; a person at a terminal has the bars, and the folder."""
-    paths = [str(choices.out / each.file) for each in settled.kept.files] if settled.kept else []
-    if choices.as_json:
-        speech.entry({"type": "item", "place": settled.item.place, **settled.result.raw, "files": paths})
-    elif not sys.stdout.isatty():
-        for path in paths:
-            speech.put(path)
 
 
 def _finished(running: Running, batch_id: str | None, items: list[Item], choices: Choices) -> None:

@@ -34,9 +34,9 @@ def client(url: str, key: str | None, *, timeout_s: float = LOOK_TIMEOUT_S, retr
     from comfy_relay import Client
 
     try:
-        return Client(url, key, timeout_s=timeout_s, retry_for_s=retry_for_s)
+        return Client(_given(url), key, timeout_s=timeout_s, retry_for_s=retry_for_s)
     except ValueError as error:
-        raise Misuse(f"--url or --key: {error}") from error
+        raise _misuse(key, error) from error
 
 
 def async_client(url: str, key: str | None) -> AsyncClient:
@@ -44,9 +44,28 @@ def async_client(url: str, key: str | None) -> AsyncClient:
     from comfy_relay import AsyncClient
 
     try:
-        return AsyncClient(url, key, retry_for_s=WORK_PATIENCE_S)
+        return AsyncClient(_given(url), key, retry_for_s=WORK_PATIENCE_S)
     except ValueError as error:
-        raise Misuse(f"--url or --key: {error}") from error
+        raise _misuse(key, error) from error
+
+
+def _given(url: str) -> str:
+    """An address; none is not meant as another one. Raises Misuse."""
+    if not url.strip():
+        raise Misuse("--url: is empty; write it as http://host:8000")
+    return url
+
+
+def _misuse(key: str | None, error: ValueError) -> Misuse:
+    """For a client that cannot be made: with an address that is fine, it is for the key."""
+    from comfy_relay import Client
+    from comfy_relay.connection import HERE
+
+    try:
+        Client(HERE, key).close()
+    except ValueError as of_the_key:
+        return Misuse(f"--key: {of_the_key}")
+    return Misuse(f"--url: {error}")
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def remote_findings(url: str, key: str | None) -> list[Finding] | None:
     except Unreachable:
         return None
     except Misuse as error:
-        return [broken("relay", str(error), "write it as http://host:8000")]
+        return [broken("relay", str(error), "name another with --url")]
     except (Problem, RelayError) as error:
         return [broken("relay", str(error), "look at its log")]
 

@@ -95,15 +95,15 @@ class _Fetching:
         self._show()
         async with asyncio.TaskGroup() as group:
             drawing = group.create_task(self._redraw(), name="redraw")
-            async with asyncio.TaskGroup() as saving_each:
+            async with asyncio.TaskGroup() as saving:
                 async for event in self._relay.follow_batch(self._batch):
                     match event:
                         case events.ItemEnded():
-                            self._take(event.item, saving_each)
+                            self._take(event.item, saving)
                         case events.BatchTold():
                             self._batch = event.batch
                 async for result in self._relay.batch_results(self._batch, status=("succeeded", "failed", "canceled")):
-                    self._take(result, saving_each)
+                    self._take(result, saving)
             drawing.cancel()
         self._show()
 
