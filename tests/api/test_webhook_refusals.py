@@ -39,7 +39,7 @@ BAD_WEBHOOKS: dict[str, tuple[Any, str, str]] = {
         "/webhook/events/0",
         "'generation.failed'",
     ),
-    "no event": ({"url": "https://example.com", "events": []}, "/webhook/events", "at least 1"),
+    "no event": ({"url": "https://example.com", "events": []}, "/webhook/events", "at least one"),
     "an unknown field": ({"url": "https://example.com", "secret": "s"}, "/webhook/secret", "leave it out"),
     "another scheme": ({"url": "ftp://example.com/x"}, "/webhook/url", "http://"),
     "no host": ({"url": "https:///x"}, "/webhook/url", "http://"),
