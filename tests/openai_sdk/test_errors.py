@@ -97,6 +97,19 @@ async def test_a_wrong_file_of_an_edit_is_named_as_it_was_sent(guarded: Service)
     assert await edit(json=prompt) == ["/images"]
 
 
+async def test_a_wrong_receiver_is_named_in_json_and_in_a_form(client: AsyncOpenAI, guarded: Service) -> None:
+    extra = {"webhook": {"url": "http://127.0.0.1:9/x"}}
+
+    for asking in (
+        client.images.generate(prompt="x", extra_body=extra),
+        client.images.edit(prompt="x", image=png(64, 64), extra_body=extra),
+    ):
+        with pytest.raises(openai.BadRequestError, match="COMFY_RELAY_WEBHOOK_ALLOW") as raised:
+            await asking
+        assert raised.value.param == "webhook"
+    assert await ended(guarded) == []
+
+
 @pytest.mark.parametrize("path", ["/v1/images/generations", "/api/generate", "/api/batches", "/api/v2/jobs"])
 async def test_a_form_where_json_is_wanted_is_told_so(guarded: Service, path: str) -> None:
     answer = await guarded.http.post(path, data={"prompt": "x"}, files={"image": png(64, 64)})

@@ -10,6 +10,7 @@ from app.api.dialects.openai_requests import EFFORTS, requests_of
 from app.api.dialects.openai_schemas import ImageCreate
 from app.comfyui.templates import load_builtin
 from app.errors import InvalidRequest
+from app.records import WebhookTarget
 from app.requests import Request
 
 BUILTIN = load_builtin()
@@ -68,6 +69,15 @@ def test_a_forms_text_that_is_no_number_stays_as_it_is_to_be_refused(steps: str)
     (request,) = asked("txt2img", steps=steps)
 
     assert request.params["steps"] == steps
+
+
+def test_a_receiver_is_told_of_each_generation_of_the_request() -> None:
+    told: dict[str, Any] = {"url": "https://example.com/x", "events": ["generation.failed"]}
+
+    requests = asked("upscale", n=2, webhook=told)
+
+    assert [each.webhook for each in requests] == [WebhookTarget(told["url"], ("generation.failed",))] * 2
+    assert all("webhook" not in each.params for each in requests)
 
 
 def test_a_prompt_that_a_template_has_no_place_for_is_kept() -> None:

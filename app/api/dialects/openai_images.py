@@ -35,8 +35,8 @@ from app.uploads import Upload
 
 router = APIRouter(prefix="/v1/images", tags=["openai"])
 
-_NESTED: Final = re.compile(r"params\[([^\[\]]{1,200})\]")
-_OF_JSON: Final = {"images": "files in the field image", "params": "params[NAME]"}
+_NESTED: Final = re.compile(r"(params|webhook)\[([^\[\]]{1,200})\]")
+_OF_JSON: Final = {"images": "files in the field image", "params": "params[NAME]", "webhook": "webhook[url]"}
 
 
 @router.post("/generations", responses=answers(400, 404, 409, 413), openapi_extra=CREATE)
@@ -157,7 +157,7 @@ def _put(fields: dict[str, Any], name: str, text: str) -> None:
     if name in _OF_JSON:
         raise InvalidRequest(Problem(pointer(name), f"is no field of a form; send {_OF_JSON[name]} instead"))
     if (nested := _NESTED.fullmatch(name)) is not None:
-        fields, name = fields.setdefault("params", {}), nested[1]
+        fields, name = fields.setdefault(nested[1], {}), nested[2]
     if name in fields:
         raise InvalidRequest(Problem(pointer(name), "is given twice; send it once"))
     if text or name == "prompt":

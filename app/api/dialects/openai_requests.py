@@ -61,6 +61,7 @@ def requests_of(
         deadline_s=deadline_s,
         idempotency_key=idempotency_key,
         own_host=own_host,
+        webhook=None if body.webhook is None else body.webhook.to_target(),
     )
     if body.n is None or body.n == 1 or template.parameter("batchSize") is not None:
         return (request,)

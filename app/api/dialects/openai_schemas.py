@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from app.api.schemas import Wire
+from app.api.webhook_schemas import WebhookIn
 
 MAX_IMAGES: Final = 10
 MAX_INPUTS: Final = 16
@@ -41,6 +42,9 @@ class ImageCreate(Wire):
     background: Background | None = Field(default=None, description="`transparent` where the template has it")
     params: dict[str, Any] | None = Field(
         default=None, description="parameters of the template whose names mean something else here, such as `model`"
+    )
+    webhook: WebhookIn | None = Field(
+        default=None, description="who is told of each generation of this request by a signed POST; not OpenAI's"
     )
     stream: bool | None = Field(default=None, description="answer with an event stream")
     partial_images: int | None = Field(
