@@ -26,6 +26,8 @@ Named: TypeAlias = str | Generation
 
 Moment: TypeAlias = datetime | str
 """A time: a datetime (a naive one is of the local zone), or text as RFC 3339 has it."""
+_STRICT: Final = {"Prefer": "handling=strict"}
+"""For older front ends the service keeps what goes nowhere; who writes a script wants to be told of it."""
 
 
 def generate(
@@ -57,7 +59,8 @@ def generate(
     What else a template takes goes into `parameters`, or into `params` where a name would clash; a value that is a
     path, bytes or an open file is sent first. `references` are the input files. `priority`: higher goes first.
     `deadline_seconds`: it fails as `timed_out` if it is not done by then. With an `idempotency_key` of your own the
-    same call made again, by another process even, gives the same generation.
+    same call made again, by another process even, gives the same generation. What the template or workflow has no place
+    for is refused.
     """
     fields = given(
         prompt=prompt,
@@ -79,7 +82,8 @@ def generate(
         **parameters,
     )
     body = yield from Senders(core).body(fields)
-    return (yield from posted(core, Generation, "generate", keyed(core, idempotency_key), body))
+    headers = keyed(core, idempotency_key) | _STRICT
+    return (yield from posted(core, Generation, "generate", headers, body))
 
 
 def run(

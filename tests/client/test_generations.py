@@ -19,6 +19,7 @@ from comfy_relay import (
     Status,
     WaitTimeout,
 )
+from tests.files import png
 
 TINY: dict[str, Any] = {"steps": 1, "width": 64, "height": 64}
 """What ends at once."""
@@ -118,6 +119,13 @@ def test_the_list_goes_over_pages_and_filters(relay: Client, monkeypatch: pytest
     assert [each.id for each in relay.list(project_id=project, text="number 3")] == [made[3]]
     assert next(iter(relay.list(project_id=project, created_after=found[1].created_at))).id == made[4]
     assert relay.project(project).counts == {"succeeded": 5}
+
+
+def test_a_file_that_goes_nowhere_is_told_of(relay: Client) -> None:
+    with pytest.raises(Problem) as refused:
+        relay.generate("a lighthouse", references=[png()])
+
+    assert [place.pointer for place in refused.value.errors] == ["/references/0"]
 
 
 def test_another_try_has_other_parameters(relay: Client) -> None:
