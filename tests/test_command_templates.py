@@ -224,7 +224,7 @@ async def test_an_address_that_is_none_is_told_as_wrong_usage(person: Person) ->
     assert (ran.code, ran.out, empty.code, key.code) == (2, "", 2, 2)
     assert ran.err.startswith("--url: 'http://[oops' is no address of a service")
     assert empty.err == "--url: is empty; write it as http://host:8000\n"
-    assert key.err.startswith("--key: the key has characters that no header can hold")
+    assert key.err.startswith("--key has characters that no header can hold")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "127.0.0.1:{port}"])

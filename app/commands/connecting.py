@@ -64,7 +64,7 @@ def _misuse(key: str | None, error: ValueError) -> Misuse:
     try:
         Client(HERE, key).close()
     except ValueError as of_the_key:
-        return Misuse(f"--key: {of_the_key}")
+        return Misuse(f"--{of_the_key}")
     return Misuse(f"--url: {error}")
 
 
