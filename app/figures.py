@@ -41,15 +41,17 @@ class Figures:
         self._read, self._wait_s, self._monotonic = read, wait_s, monotonic
         self.generations, self.deliveries = generations, deliveries
         self._known: Gauges | None = None
-        self._known_at, self._asking = float("-inf"), asyncio.Lock()
+        self._known_at = float("-inf")
 
     async def gauges(self) -> Gauges | None:
-        """How much waits, as it was a few seconds ago at most; None: the database does not say."""
-        async with self._asking:
-            if self._monotonic() - self._known_at >= KEEP_S:
-                self._known = await self._asked()
-                self._known_at = self._monotonic()
-            return self._known
+        """How much waits, as it was a few seconds ago; None: the database does not say. While one scrape asks, others
+        are told what was known before.
+        """
+        now = self._monotonic()
+        if now - self._known_at >= KEEP_S:
+            self._known_at = now
+            self._known = await self._asked()
+        return self._known
 
     async def _asked(self) -> Gauges | None:
         try:

@@ -16,11 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+import pytest_asyncio
 import typer
 from typer.testing import CliRunner
 
 from app.cli import main
+from app.comfyui.simulator import Simulator
 from app.commands.templates import templates
+from tests.api.standing import standing
 from tests.service import Service
 from tests.waiting import WITHIN_S
 
@@ -151,3 +155,18 @@ class Person:
 
     async def has(self, name: str) -> bool:
         return (await self.api.http.get(f"/api/templates/{name}")).status_code == 200
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, comfy: Simulator
+) -> AsyncIterator[Service]:
+    """A service that wants a key, for all tests of a module; what it works with is the module's `comfy`."""
+    async with standing(tmp_path_factory, migrated_sqlite, comfy, api_keys=(KEY,)) as service:
+        yield service
+
+
+@pytest.fixture
+def person(api: Service, tmp_path: Path) -> Person:
+    """Who runs commands in a folder of the test's own."""
+    return Person(api, tmp_path)

@@ -17,10 +17,11 @@ import pytest_asyncio
 from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.commands.batch_state import NAME
 from tests import documents
-from tests.api.standing import standing
-from tests.commands import KEY, Person
+from tests.commands import Person, api, person
 from tests.files import png
-from tests.service import Json, Service
+from tests.service import Json
+
+__all__ = ["api", "person"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,19 +34,6 @@ ROWS: Final = (
 async def comfy() -> AsyncIterator[Simulator]:
     async with Simulator(SimulatorOptions(step_s=0)) as simulator:
         yield simulator
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, comfy: Simulator
-) -> AsyncIterator[Service]:
-    async with standing(tmp_path_factory, migrated_sqlite, comfy, api_keys=(KEY,)) as service:
-        yield service
-
-
-@pytest.fixture
-def person(api: Service, tmp_path: Path) -> Person:
-    return Person(api, tmp_path)
 
 
 def manifest(out: Path) -> Json:

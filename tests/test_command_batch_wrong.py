@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 
 from app.comfyui.simulator import Simulator, SimulatorOptions
-from tests.api.standing import standing
-from tests.commands import KEY, Person
-from tests.service import Service
+from tests.commands import Person, api, person
+
+__all__ = ["api", "person"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,19 +23,6 @@ ROWS: Final = b"prompt,seed,steps,width,height\na lighthouse,1,1,64,64\n"
 async def comfy() -> AsyncIterator[Simulator]:
     async with Simulator(SimulatorOptions(step_s=0)) as simulator:
         yield simulator
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, comfy: Simulator
-) -> AsyncIterator[Service]:
-    async with standing(tmp_path_factory, migrated_sqlite, comfy, api_keys=(KEY,)) as service:
-        yield service
-
-
-@pytest.fixture
-def person(api: Service, tmp_path: Path) -> Person:
-    return Person(api, tmp_path)
 
 
 @pytest.mark.parametrize(

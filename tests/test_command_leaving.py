@@ -17,12 +17,12 @@ import pytest_asyncio
 from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.commands import presence
 from app.commands.screens import Silent
-from tests.api.standing import standing
-from tests.commands import KEY, ROOT, Person
+from tests.commands import ROOT, Person, api, person
 from tests.conftest import MakeSettings
 from tests.process import KillableService, free_port
-from tests.service import Service
 from tests.waiting import until
+
+__all__ = ["api", "person"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,19 +34,6 @@ LONG: Final = ("-s", "steps=150", "-s", "width=64", "-s", "height=64", "-o", "ou
 async def comfy() -> AsyncIterator[Simulator]:
     async with Simulator(SimulatorOptions(step_s=0.02)) as simulator:
         yield simulator
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, comfy: Simulator
-) -> AsyncIterator[Service]:
-    async with standing(tmp_path_factory, migrated_sqlite, comfy, api_keys=(KEY,)) as service:
-        yield service
-
-
-@pytest.fixture
-def person(api: Service, tmp_path: Path) -> Person:
-    return Person(api, tmp_path)
 
 
 async def ids(person: Person, project: str) -> list[str]:

@@ -17,9 +17,11 @@ import pytest_asyncio
 from app.comfyui.simulator import Simulator, SimulatorOptions
 from app.comfyui.templates import load_builtin
 from tests.api.standing import standing
-from tests.commands import KEY, ROOT, Person
+from tests.commands import KEY, ROOT, Person, person
 from tests.process import free_port
 from tests.service import Service
+
+__all__ = ["person"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,11 +38,6 @@ async def api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -
         standing(tmp_path_factory, migrated_sqlite, comfy, api_keys=(KEY,)) as service,
     ):
         yield service
-
-
-@pytest.fixture
-def person(api: Service, tmp_path: Path) -> Person:
-    return Person(api, tmp_path)
 
 
 async def test_the_commands_are_those_of_comfy_relay(person: Person) -> None:
