@@ -27,7 +27,7 @@ serve: install  ## the service in front of the ComfyUI named in COMFY_RELAY_COMF
 	@$(BIN)/comfy-relay serve $(ARGS)
 
 test: install  ## the whole suite, on SQLite and on a real PostgreSQL, on the in-process bus and on a real Redis
-	$(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS) $(PYTEST_ARGS)
 
 check: install  ## style and types
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ from tests.service import Json, Service
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 BOUNDED = settings(
-    max_examples=200 if os.environ.get("TEST_EXPLORE") else 15,
+    max_examples=200 if os.environ.get("TEST_EXPLORE") else 10,
     derandomize=True,
     database=None,
     deadline=None,
