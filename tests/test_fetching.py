@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 from app.fetching import Fetcher
 from tests.comfyui.servers import answer
 from tests.fetches import CONTENT, fetched, made, refusal
+from tests.tls import certificate_in, speaking_as
 from tests.waiting import WITHIN_S
 from tests.web import LOOPBACK, Names, Web, redirect, running_web
 
@@ -183,14 +181,8 @@ async def test_no_more_than_eight_are_fetched_at_a_time(fetcher: Fetcher, web: W
 
 def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """(for a server called `name`, for clients that trust it)."""
-    if shutil.which("openssl") is None and not os.environ.get("TEST_REQUIRE_ALL"):
-        pytest.skip("openssl is not installed")
-    key, made_for = folder / "key.pem", folder / "certificate.pem"
-    command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} -addext subjectAltName=DNS:{name}"
-    subprocess.run([*command.split(), "-keyout", key, "-out", made_for], check=True, capture_output=True, timeout=30)
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(made_for, key)
-    return server, ssl.create_default_context(cafile=str(made_for))
+    made_for = certificate_in(folder, name, f"DNS:{name}")
+    return speaking_as(made_for), ssl.create_default_context(cafile=str(made_for))
 
 
 async def test_a_certificate_is_checked_for_the_name_and_not_the_address(tmp_path: Path) -> None:

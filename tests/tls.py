@@ -11,20 +11,30 @@ from pathlib import Path
 import pytest
 
 
-def self_signed(folder: Path) -> ssl.SSLContext:
-    """What a server needs to speak TLS as 127.0.0.1 under a certificate of its own making."""
+def certificate_in(folder: Path, name: str = "127.0.0.1", alternative: str = "IP:127.0.0.1") -> Path:
+    """A certificate that signs itself; its key is beside it."""
     if shutil.which("openssl") is None and not os.environ.get("TEST_REQUIRE_ALL"):
         pytest.skip("openssl is not installed")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    certificate = folder / "certificate.pem"
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
+            *("-days", "1", "-subj", f"/CN={name}", "-addext", f"subjectAltName={alternative}"),
+            *("-keyout", str(certificate.with_suffix(".key")), "-out", str(certificate)),
         ],
         check=True,
         capture_output=True,
     )
+    return certificate
+
+
+def speaking_as(certificate: Path) -> ssl.SSLContext:
+    """What a server needs to speak TLS under such a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     return context
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """What a server needs to speak TLS as 127.0.0.1 under a certificate of its own making."""
+    return speaking_as(certificate_in(folder))

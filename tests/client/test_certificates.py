@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +12,15 @@ import pytest
 from comfy_relay import Unreachable
 from tests.client.running import Scripted, answer
 from tests.client.speaking import Speaks
+from tests.tls import certificate_in, speaking_as
 
 
 class Guarded(Scripted):
     """The same behind TLS."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    def __init__(self, certificate: Path) -> None:
         super().__init__()
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate, key)
+        self._context = speaking_as(certificate)
 
     def serve(self, connection: socket.socket) -> None:
         with self._context.wrap_socket(connection, server_side=True) as guarded:
@@ -33,19 +30,12 @@ class Guarded(Scripted):
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate that signs itself, for 127.0.0.1; its key is beside it."""
-    if shutil.which("openssl") is None and not os.environ.get("TEST_REQUIRE_ALL"):
-        pytest.skip("openssl is not installed")
-    path = tmp_path / "certificate.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=relay -addext subjectAltName=IP:127.0.0.1"
-    places = ["-keyout", str(path.with_suffix(".key")), "-out", str(path)]
-    subprocess.run([*command.split(), *places], check=True, capture_output=True)
-    return path
+    return certificate_in(tmp_path)
 
 
 @pytest.fixture
 def guarded(certificate: Path) -> Iterator[Guarded]:
-    with Guarded(certificate, certificate.with_suffix(".key")) as server:
+    with Guarded(certificate) as server:
         server.answers = [answer(200, b'{"status": "ok"}')]
         server.url = server.url.replace("http://", "https://")
         yield server
@@ -74,3 +64,11 @@ def test_the_usual_certificates_are_those_that_are_trusted(
     relay = speak(url=guarded.url)
 
     assert [relay.health().status for _ in range(2)] == ["ok", "ok"]
+
+
+def test_what_this_machine_trusts_is_trusted_too(
+    speak: Speaks, guarded: Guarded, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    assert speak(url=guarded.url).health().status == "ok"
